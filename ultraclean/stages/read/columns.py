@@ -2,7 +2,8 @@
 
 Every source gives the same columns, whatever its files drift to: `id`, `text`, `url`, the declared
 `columns`, all other fields as JSON in `metadata`, and our `_path`, `_position`, `_error`. A row that
-could not be read has a null text and says why in `_error`; nothing inside a file raises.
+could not be read has a null text and says why in `_error`; nothing inside a file raises. A batch may
+hold rows of several small files, in order.
 """
 
 from __future__ import annotations
@@ -87,12 +88,13 @@ class Files(Source):
 
 
 class Rows:
-    """Rows of one file, collected until they fill a batch."""
+    """Rows, collected until they fill a batch; set `relative` to the file that is being read."""
 
-    def __init__(self, types: Mapping[str, pa.DataType], relative: str) -> None:
-        self.relative = relative
+    def __init__(self, types: Mapping[str, pa.DataType]) -> None:
+        self.relative = ""
         self._types = types
         self._values: dict[str, list[Any]] = {name: [] for name in types}
+        self._paths: list[str] = []
         self._positions: list[int] = []
         self._errors: list[str | None] = []
         self._bytes = 0
@@ -103,6 +105,7 @@ class Rows:
             column.append(values.get(name))
         if self._values["id"][-1] is None:
             self._values["id"][-1] = f"{self.relative}#{position}"
+        self._paths.append(self.relative)
         self._positions.append(position)
         self._errors.append(None)
         self._bytes += n_bytes
@@ -123,11 +126,11 @@ class Rows:
         arrays = {
             name: pa.array(values, self._types[name]) for name, values in self._values.items()
         }
-        arrays[PATH] = pa.array([self.relative] * len(self._positions), pa.string())
+        arrays[PATH] = pa.array(self._paths, pa.string())
         arrays[POSITION] = pa.array(self._positions, pa.int64())
         arrays[ERROR] = pa.array(self._errors, pa.string())
         self._values = {name: [] for name in self._types}
-        self._positions, self._errors, self._bytes = [], [], 0
+        self._paths, self._positions, self._errors, self._bytes = [], [], [], 0
         yield Batch(pa.RecordBatch.from_pydict(arrays))
 
 

@@ -95,7 +95,7 @@ def _salvage(state: Any, data: bytes) -> Iterator[bytes]:
 
 
 def _unzstd(raw: Iterator[bytes]) -> Iterator[bytes]:
-    import zstandard  # noqa: PLC0415
+    import zstandard
 
     # `zstd --long` makes windows of up to 2 GiB, which the library refuses unless told
     context = zstandard.ZstdDecompressor(max_window_size=2**31)
@@ -122,7 +122,7 @@ def _unzstd(raw: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unlz4(stream: IO[bytes]) -> Iterator[bytes]:
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     stream.seek(0)
     opened = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "lz4")

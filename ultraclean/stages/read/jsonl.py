@@ -47,8 +47,9 @@ class Jsonl(Files):
         ]
 
     def read(self, shard: Shard) -> Iterator[Batch]:
+        rows = Rows(self.adds())
         for part in shard.parts:
-            rows = Rows(self.adds(), part.relative)
+            rows.relative = part.relative
             with storage.open_read(part.path) as stream:
                 for position, line in _lines(stream, part):
                     if isinstance(line, DamagedError):
@@ -57,7 +58,7 @@ class Jsonl(Files):
                         self._add(rows, position, line)
                     if rows.full:
                         yield from rows.take()
-            yield from rows.take()
+        yield from rows.take()
 
     def _add(self, rows: Rows, position: int, line: bytes) -> None:
         if not line or line.isspace():

@@ -39,18 +39,21 @@ class Text(Source):
         return dict.fromkeys(("id", "text", "url", "metadata"), pa.string())
 
     def read(self, shard: Shard) -> Iterator[Batch]:
+        rows = Rows(self.adds())
         for part in shard.parts:
-            rows = Rows(self.adds(), part.relative)
+            rows.relative = part.relative
             with storage.open_read(part.path) as stream:
                 try:
                     content = _content(blocks(stream))
-                    values = {"id": part.relative, "text": decode(content)}
+                    text = decode(content)
                     # a file of zero bytes is no document
                     if content:
-                        rows.add(0, len(content), values)
+                        rows.add(0, len(content), {"id": part.relative, "text": text})
                 except DamagedError as error:
                     rows.error(0, str(error), part.relative)
-            yield from rows.take()
+            if rows.full:
+                yield from rows.take()
+        yield from rows.take()
 
 
 def _content(pieces: Iterator[bytes]) -> bytes:
