@@ -8,6 +8,7 @@ hold rows of several small files, in order.
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
 import math
@@ -257,10 +258,14 @@ def metadata_of(fields: dict[str, Any]) -> str | None:
 
 def to_json(value: Any) -> str:
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, default=_other, option=orjson.OPT_NON_STR_KEYS).decode()
     except (TypeError, ValueError):
         # big integers and lone surrogates; what is not finite has no place in JSON
-        return json.dumps(_finite(value), default=str)
+        return json.dumps(_finite(value), default=_other)
+
+
+def _other(value: Any) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _finite(value: Any) -> Any:

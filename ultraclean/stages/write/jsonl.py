@@ -42,7 +42,7 @@ class Jsonl(Sink):
     )
 
     @property
-    def extension(self) -> str:  # type: ignore[override]
+    def extension(self) -> str:
         """Depends on the compression, so it is a property of the instance."""
         return EXTENSIONS[self.compression]
 

@@ -24,7 +24,6 @@ class Parquet(Sink):
     """Parquet files for users."""
 
     stage: ClassVar[str] = "write.parquet"
-    extension: ClassVar[str] = ".parquet"
 
     columns: tuple[str, ...] | None = Field(
         default=None, description="columns to write, in this order; by default all but our own"
@@ -34,6 +33,10 @@ class Parquet(Sink):
         default=64 * 2**20, ge=1, description="a row group ends with the row that reaches this size"
     )
     level: int = Field(default=3, ge=1, le=22, description="zstd level")
+
+    @property
+    def extension(self) -> str:
+        return ".parquet"
 
     def needs(self) -> tuple[str, ...]:
         return self.columns or ()
