@@ -54,3 +54,10 @@ def class_name(short: str) -> str:
 def _plugins() -> dict[str, importlib.metadata.EntryPoint]:
     points = importlib.metadata.entry_points(group="ultraclean.stages")
     return {point.name: point for point in points}
+
+
+def unknown(what: str, name: str, among: list[str]) -> str:
+    """`unknown what 'name'; did you mean ...?`"""
+    near = nearest(name, among)
+    hint = f"; did you mean {near!r}?" if near else f"; there are: {', '.join(among)}"
+    return f"unknown {what} {name!r}{hint}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +45,20 @@ class Piece:
         return pa.concat_tables(tables)
 
 
+@dataclass(frozen=True)
+class Home:
+    """Rows that were shuffled to the shards of their `_at`: small enough to send with a step."""
+
+    groups: tuple[Piece, ...]
+    n_shards: int
+
+    def beside(self, table: pa.Table) -> pa.Table | None:
+        """The rows that came home to the shards of `table` (and perhaps to their neighbours)."""
+        numbers = np.unique(shard_group(self.n_shards, len(self.groups), table))
+        found = [rows for n in numbers if (rows := self.groups[n].read()) is not None]
+        return pa.concat_tables(found) if found else None
+
+
 @dataclass
 class Sketches:
     """All sketches of one barrier, and the steps that see them.
@@ -78,19 +91,23 @@ class Sketches:
         inputs: list[Piece] | None = None,
         by: Callable[[pa.Table], NDArray[np.int64]] | None = None,
         n_partitions: int = 1,
+        columns: Sequence[str] | None = None,
     ) -> list[Piece]:
         """`make` on every input piece, the result shuffled: returns one piece per partition.
 
         `by` gives each row of the result its partition, 0 to n_partitions - 1 (default: all 0).
         Rows of a partition come in the order (input piece, row). Both functions must be picklable
         (module-level, or `functools.partial` of one). A finished task is not run again on resume.
-        Inputs default to the sketches, packed so that a task reads about `memory_bytes` at most.
+        Inputs default to the sketches, packed so that a task reads about `memory_bytes` at most;
+        `columns` are those that `make` reads (default: all).
         """
         pieces = self._packed() if inputs is None else inputs
         tasks = [piece for piece in pieces if piece.n_rows]
-        function = functools.partial(_run_task, make, by, n_partitions)
+        function = functools.partial(_run_task, make, by, n_partitions, columns)
         stem = storage.join(self.folder, name)
-        mark = hashlib.blake2b(pickle.dumps((tasks, n_partitions)), digest_size=6).hexdigest()
+        # Not pickle: its bytes say which strings were one object, which a resumed run changes.
+        told = repr((tasks, n_partitions, columns)).encode()
+        mark = hashlib.blake2b(told, digest_size=6).hexdigest()
         items = [(piece, f"{stem}-{mark}-{i:05d}") for i, piece in enumerate(tasks)]
         groups: list[list[tuple[str, int]]] = [[] for _ in range(n_partitions)]
         counts = np.zeros(n_partitions, dtype=np.int64)
@@ -108,11 +125,17 @@ class Sketches:
         tables = [table for piece in pieces if (table := piece.read()) is not None]
         return pa.concat_tables(tables) if tables else None
 
+    def home(self, name: str, pieces: list[Piece]) -> Home:
+        """Shuffles rows (with `_at`) home to their shards, for a later step over the sketches."""
+        n_shards = len(self.row_counts)
+        n_groups = min(n_shards, 1024)
+        by = functools.partial(shard_group, n_shards, n_groups)
+        groups = self.step(name, identity, inputs=pieces, by=by, n_partitions=n_groups)
+        return Home(tuple(groups), n_shards)
+
     def verdicts(self, name: str, pieces: list[Piece]) -> None:
         """Shuffles verdict rows (with `_at`) home to their shards; the last step of a `resolve`."""
-        n_groups = min(len(self.row_counts), 1024)
-        by = functools.partial(shard_group, len(self.row_counts), n_groups)
-        self.final = self.step(name, identity, inputs=pieces, by=by, n_partitions=n_groups)
+        self.final = list(self.home(name, pieces).groups)
 
     def verdicts_of(self, shard: int) -> pa.Table | None:
         """Verdict rows of one shard, sorted by `_at`; None if the barrier left none."""
@@ -165,6 +188,7 @@ def _run_task(
     make: Callable[[pa.Table], pa.Table],
     by: Callable[[pa.Table], NDArray[np.int64]] | None,
     n_partitions: int,
+    columns: Sequence[str] | None,
     item: tuple[Piece, str],
 ) -> list[tuple[int, int]]:
     """One task: [(partition, rows)] of the row groups that it wrote, in file order."""
@@ -172,7 +196,7 @@ def _run_task(
     record = f"{target}.json"
     if storage.exists(record):
         return [(int(p), int(n)) for p, n in storage.read_json(record)]
-    result = make(piece.read()).combine_chunks()
+    result = make(piece.read(columns)).combine_chunks()
     written: list[tuple[int, int]] = []
     if result.num_rows:
         partition = np.zeros(result.num_rows, dtype=np.int64) if by is None else by(result)

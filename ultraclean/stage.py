@@ -96,6 +96,10 @@ class Stage(BaseModel):
         """What is wrong with local files that the fields name; cheap enough for `check`."""
         return []
 
+    def files(self) -> tuple[str, ...]:
+        """Local or remote files that the fields name: a change of one changes the fingerprint."""
+        return ()
+
     @property
     def resources(self) -> Resources:
         return Resources()
@@ -351,10 +355,14 @@ class Written:
 class Sink(Stage):
     """Writes a table for users. Some shards are compacted into files of about `file_bytes`."""
 
-    extension: ClassVar[str] = ""
     file_bytes: int = Field(
         default=512 * 2**20, ge=1, description="size of an output file to aim for, in bytes"
     )
+
+    @property
+    def extension(self) -> str:
+        """How the names of its files end: `.parquet`, `.jsonl.zst`."""
+        raise NotImplementedError
 
     def write(self, path: str, batches: Iterator[Batch]) -> Written:
         """One file from all `batches`; the file appears whole or not at all."""

@@ -186,6 +186,19 @@ def find(path: str) -> list[Input]:
     return sorted(inputs, key=lambda found: found.relative)
 
 
+def stamp(path: str) -> str:
+    """A mark that changes when a file, or any file of a folder, does; `absent` if there is none."""
+    fs, bare = filesystem(expand(path))
+    if not fs.exists(bare):
+        return "absent"
+    if fs.isdir(bare):
+        found = fs.find(bare, detail=True)
+        return " ".join(
+            f"{posixpath.basename(name)}:{_stamp(found[name])}" for name in sorted(found)
+        )
+    return _stamp(fs.info(bare))
+
+
 def _stamp(info: dict[str, Any]) -> str:
     tag = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
     return f"{info['size']}-{str(tag).strip(chr(34))}"

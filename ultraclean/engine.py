@@ -1,0 +1,537 @@
+"""Runs a plan: units out, records in.
+
+The driver holds records, never documents. Each segment is brought to the state in which all its
+units have a record for their present input; what has one already is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ultraclean import catalog, storage
+from ultraclean.document import Batch
+from ultraclean.errors import DataError, PlanError, StageError
+from ultraclean.exchange import Piece, Sketches
+from ultraclean.executors import Executor, connect
+from ultraclean.executors.base import in_order
+from ultraclean.ledger import Record, SegmentLedger, digest, lock
+from ultraclean.pipeline import Pipeline, model_refs, table_refs
+from ultraclean.plan import Plan, Segment, check, make_plan, outdated_packages
+from ultraclean.progress import Progress, standard
+from ultraclean.shards import frozen_shards
+from ultraclean.stage import Artifact, Barrier, Part, Placement, Resources, Rows, Shard, Sink, Stage
+from ultraclean.unit import (
+    RowsUnit,
+    SinkUnit,
+    SketchUnit,
+    read_parquet,
+    run_rows,
+    run_sink,
+    run_sketch,
+)
+
+
+@dataclass
+class Done:
+    """A finished segment: its records in order of shards, and a digest of what it made."""
+
+    segment: Segment
+    fingerprint: str
+    records: list[Record]
+    digest: str
+    card: Record = field(default_factory=dict)
+    folder: str = ""
+    final: list[Piece] = field(default_factory=list)
+    row_counts: list[int] = field(default_factory=list)
+    n_new: int = 0
+
+
+@dataclass
+class Finished:
+    """A finished run: where it is, and what each segment did."""
+
+    out: str
+    plan: Plan
+    done: dict[str, Done]
+
+    @property
+    def report(self) -> str:
+        return storage.join(self.out, "report.html")
+
+    def table(self, name: str) -> TableRows:
+        """The rows of a table, whether or not the pipeline writes it."""
+        return TableRows(name, self.done[self.plan.rows_of[name]])
+
+    def card(self, name: str) -> Record:
+        """The card of an artifact."""
+        return self.done[self.plan.artifact_of[name]].card
+
+
+class TableRows(Rows):
+    """A finished table, read segment file by segment file."""
+
+    def __init__(self, name: str, done: Done) -> None:
+        self.name = name
+        self.n_docs = sum(record["n_out"] for record in done.records)
+        self.digest = done.digest
+        self._paths = [record["data"]["path"] for record in done.records if record["data"]]
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        for path in self._paths:
+            yield from read_parquet(path, columns)
+
+
+def run(
+    pipeline: Pipeline,
+    out: str,
+    *,
+    address: str | None = "inline",
+    only: str | None = None,
+    accept_inputs: bool = False,
+    quiet: bool = True,
+    executor: Executor | None = None,
+) -> Finished:
+    """Runs a pipeline into the folder `out` (any fsspec path), or goes on where a run stopped.
+
+    `address` is where: `inline`, `local` (a Ray started here), `auto`, or a cluster's address.
+    `only` runs one table and what it needs. Raises PlanError before anything runs if the pipeline
+    cannot run, DataError, StageError or LedgerError if it stops on the way.
+    """
+    from ultraclean.summary import write_run_files
+
+    problems = check(pipeline)
+    if problems:
+        raise PlanError(problems)
+    mine = executor is None
+    with lock(out):
+        executor = executor or connect(address)
+        try:
+            engine = Engine(pipeline, out, executor, accept_inputs, quiet)
+            finished = engine.run(only)
+            write_run_files(finished, executor)
+        finally:
+            if mine:
+                executor.close()
+    return finished
+
+
+class Engine:
+    """One run of one pipeline in one folder."""
+
+    def __init__(
+        self, pipeline: Pipeline, out: str, executor: Executor, accept: bool, quiet: bool
+    ) -> None:
+        self.pipeline, self.out, self.executor, self.accept = pipeline, out, executor, accept
+        self.stream = None if quiet else standard()
+        self.done: dict[str, Done] = {}
+
+    def run(self, only: str | None = None) -> Finished:
+        storage.write_bytes(
+            storage.join(self.out, "pipeline.yaml"), self.pipeline.to_yaml().encode()
+        )
+        rounds = self.pipeline.rounds
+        n_rounds = rounds.max if rounds else None
+        if rounds:
+            for number in range(1, rounds.max + 1):
+                plan = make_plan(self.pipeline, number)
+                self._run(plan, [f"{table}@{number}" for table in rounds.tables])
+                n_rounds = number
+                if rounds.until and self._ended(plan, rounds.until, number):
+                    break
+        plan = make_plan(self.pipeline, n_rounds)
+        tables = list(plan.pipeline.tables)
+        if only is not None:
+            if only not in tables:
+                near = catalog.nearest(only, tables)
+                hint = f"; did you mean {near!r}?" if near else ""
+                raise PlanError.one(f"--only {only}", f"unknown table {only!r}{hint}")
+            tables = [only]
+        self._run(plan, tables)
+        return Finished(self.out, plan, self.done)
+
+    def _ended(self, plan: Plan, until: str, number: int) -> bool:
+        table, _, name = until.partition(".")
+        card = self.done[plan.artifact_of[f"{table}@{number}"]].card
+        if name not in card:
+            raise PlanError.one("rounds.until", f"the card of {table} has no field {name!r}")
+        return bool(card[name])
+
+    def _run(self, plan: Plan, tables: list[str]) -> None:
+        """Runs the segments of some tables, and first those that they need."""
+        wanted: dict[str, None] = {}
+
+        def want(segment: Segment) -> None:
+            needed = [*segment.reads, *segment.models]
+            needed += [segment.verdicts] if segment.verdicts else []
+            for name in needed:
+                want(plan.segment(name))
+            wanted[segment.name] = None
+
+        for segment in plan.segments:
+            if segment.table in tables:
+                want(segment)
+        for name in wanted:
+            if name not in self.done:
+                self.done[name] = self._segment(plan, plan.segment(name))
+
+    def _segment(self, plan: Plan, segment: Segment) -> Done:
+        if segment.kind == "rows":
+            return self._rows(plan, segment)
+        if segment.kind == "barrier":
+            return self._barrier(plan, segment)
+        if segment.kind == "artifact":
+            return self._artifact(plan, segment)
+        return self._sink(plan, segment)
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def _rows(self, plan: Plan, segment: Segment) -> Done:
+        assert segment.source is not None
+        upstream = [self.done[name] for name in segment.reads]
+        models = [self.done[name] for name in segment.models]
+        barrier = self.done[segment.verdicts] if segment.verdicts else None
+        parts = [done.fingerprint for done in upstream]
+        parts += [done.digest for done in models]
+        if barrier is not None:
+            parts.append(barrier.fingerprint)
+        source_mark = digest([segment.table, fingerprint(segment.source)])
+        mark = digest(
+            [source_mark, [fingerprint(stage, plan.artifact_of) for stage in segment.stages], parts]
+        )
+        ledger = self._ledger(mark, segment)
+        if upstream:
+            shards = _shards_of(upstream)
+        else:
+            path = storage.join(self.out, "ledger", source_mark, "shards.json")
+            shards = frozen_shards(
+                path, segment.source, self.pipeline.shard_bytes, accept=self.accept
+            )
+        stages = tuple(self._bound(plan, segment.table, stage) for stage in segment.stages)
+        units = []
+        for shard in shards:
+            state = digest(
+                [[vars(part) for part in shard.parts], barrier.digest if barrier else ""]
+            )
+            unit = f"{shard.index:05d}-{state[:8]}"
+            units.append(
+                RowsUnit(
+                    unit=unit,
+                    segment=segment.name,
+                    table=segment.table,
+                    fingerprint=mark,
+                    folder=ledger.data_folder,
+                    record=storage.join(ledger.folder, f"{unit}.json"),
+                    input=state,
+                    source=segment.source,
+                    shard=shard,
+                    stages=stages,
+                    columns=tuple(segment.columns_in),
+                    barrier=segment.barrier,
+                    card=barrier.card if barrier else {},
+                    verdicts=_verdicts_for(barrier, shard.index) if barrier else None,
+                    drops=self.pipeline.drops,
+                    max_error_fraction=self.pipeline.max_error_fraction,
+                )
+            )
+        records, n_new = self._finish(ledger, segment.name, run_rows, units, _resources(stages))
+        self._check_errors(segment, records)
+        n_docs = sum(record["n_out"] for record in records)
+        if n_docs == 0 and not self.pipeline.allow_empty:
+            raise DataError(_empty(segment, records))
+        state = digest([[r["unit"], r["data"]["digest"] if r["data"] else None] for r in records])
+        return Done(segment, mark, records, state, n_new=n_new)
+
+    def _check_errors(self, segment: Segment, records: list[Record]) -> None:
+        n_docs = sum(record["n_in"] for record in records)
+        reasons: dict[str, int] = {}
+        for record in records:
+            for stage in record["stages"]:
+                for reason, n in stage["reasons"].items():
+                    if reason.startswith("error:"):
+                        reasons[reason] = reasons.get(reason, 0) + n
+        errors = sum(reasons.values())
+        if errors >= 100 and errors > self.pipeline.max_error_fraction * n_docs:
+            most = ", ".join(f"{n} x {reason}" for reason, n in _most(reasons))
+            raise StageError(
+                f"{segment.name}: {errors} of {n_docs} documents are errors ({most}), more than "
+                f"max_error_fraction {self.pipeline.max_error_fraction}: look at dropped/, or raise it"
+            )
+
+    # --- barriers -------------------------------------------------------------------------------
+
+    def _barrier(self, plan: Plan, segment: Segment) -> Done:
+        upstream = self.done[segment.reads[0]]
+        stage = self._bound(plan, segment.table, segment.stages[0])
+        assert isinstance(stage, Barrier)
+        mark = digest([fingerprint(stage), upstream.fingerprint])
+        ledger = self._ledger(mark, segment)
+        units = []
+        for record in upstream.records:
+            data = record["data"]
+            state = digest(data["digest"] if data else None)
+            unit = f"{record['shard']:05d}-{state[:8]}"
+            units.append(
+                SketchUnit(
+                    unit=unit,
+                    segment=segment.name,
+                    path=data["path"] if data else "",
+                    shard=record["shard"],
+                    n_rows=record["n_out"],
+                    barrier=stage,
+                    folder=ledger.data_folder,
+                    record=storage.join(ledger.folder, f"{unit}.json"),
+                    input=state,
+                )
+            )
+        records, n_new = self._finish(ledger, segment.name, run_sketch, units, _resources([stage]))
+        state = digest([mark, upstream.digest])
+        row_counts = [record["n_out"] for record in upstream.records]
+        folder = storage.join(ledger.data_folder, f"resolve-{state[:8]}")
+        path = storage.join(ledger.folder, f"resolved-{state[:8]}.json")
+        if not storage.exists(path):
+            pieces = [
+                Piece(
+                    tuple((r["sketch"]["path"], g) for g in range(r["sketch"]["n_groups"])),
+                    r["n_in"],
+                )
+                for r in records
+                if r["sketch"]
+            ]
+            sketches = Sketches(pieces, row_counts, folder, in_order(self.executor))
+            card = stage.resolve(sketches)
+            left = [[piece.groups, piece.n_rows] for piece in sketches.final]
+            storage.write_json(path, {"card": card, "final": left})
+            n_new += 1
+        resolved = storage.read_json(path)
+        final = [
+            Piece(tuple((path, group) for path, group in groups), n)
+            for groups, n in resolved["final"]
+        ]
+        return Done(
+            segment, mark, records, state, resolved["card"], folder, final, row_counts, n_new
+        )
+
+    # --- artifacts ------------------------------------------------------------------------------
+
+    def _artifact(self, plan: Plan, segment: Segment) -> Done:
+        stage = self._bound(plan, segment.table, segment.stages[0])
+        assert isinstance(stage, Artifact)
+        inputs: dict[str, Rows] = {}
+        if segment.reads and plan.segment(segment.reads[0]).table == segment.table:
+            inputs[segment.table] = TableRows(segment.table, self.done[segment.reads[0]])
+        for _, name in table_refs(stage):
+            inputs[name] = TableRows(name, self.done[plan.rows_of[name]])
+        mark = digest([fingerprint(stage), {name: rows.digest for name, rows in inputs.items()}])
+        ledger = self._ledger(mark, segment)
+        kind = "verify" if stage.stage.startswith("verify.") else "models"
+        folder = storage.join(self.out, kind, segment.table, mark[:8])
+        path = storage.join(ledger.folder, "card.json")
+        n_new = 0
+        if not storage.exists(path):
+            progress = Progress(segment.name, 1, 0, self.stream)
+            card = stage.make(inputs, folder, in_order(self.executor))
+            storage.write_json(storage.join(folder, "card.json"), card)
+            storage.write_json(path, card)
+            progress.add(sum(rows.n_docs for rows in inputs.values()), 0, 0)
+            progress.end()
+            n_new = 1
+        return Done(segment, mark, [], mark, storage.read_json(path), folder, n_new=n_new)
+
+    # --- sinks ----------------------------------------------------------------------------------
+
+    def _sink(self, plan: Plan, segment: Segment) -> Done:
+        upstream = self.done[segment.reads[0]]
+        stage = self._bound(plan, segment.table, segment.stages[0])
+        assert isinstance(stage, Sink)
+        mark = digest([fingerprint(stage), upstream.fingerprint])
+        ledger = self._ledger(mark, segment)
+        target = storage.join(self.out, "tables", segment.table)
+        state = digest([mark, upstream.digest])
+        replace_folder(self.out, f"tables/{segment.table}", stage.extension, state)
+        units = []
+        for number, group in enumerate(_groups(upstream.records, stage.file_bytes)):
+            mine = digest([[record["data"]["digest"] for record in group], state])
+            unit = f"{number:05d}-{mine[:8]}"
+            units.append(
+                SinkUnit(
+                    unit=unit,
+                    segment=segment.name,
+                    paths=tuple(record["data"]["path"] for record in group),
+                    target=storage.join(target, f"part-{number:05d}{stage.extension}"),
+                    sink=stage,
+                    record=storage.join(ledger.folder, f"{unit}.json"),
+                    input=mine,
+                )
+            )
+        records, n_new = self._finish(ledger, segment.name, run_sink, units, _resources([stage]))
+        return Done(segment, mark, records, state, folder=target, n_new=n_new)
+
+    # --- what all segments share ----------------------------------------------------------------
+
+    def _ledger(self, mark: str, segment: Segment) -> SegmentLedger:
+        ledger = SegmentLedger(self.out, mark)
+        stages = [segment.source, *segment.stages] if segment.source else segment.stages
+        described = [
+            {"stage": s.stage, "version": s.version, **s.model_dump(mode="json")} for s in stages
+        ]
+        ledger.describe({"segment": segment.name, "table": segment.table, "stages": described})
+        return ledger
+
+    def _finish(
+        self,
+        ledger: SegmentLedger,
+        name: str,
+        function: Callable[[Any], Record],
+        units: Sequence[Any],
+        resources: Any,
+    ) -> tuple[list[Record], int]:
+        """Runs the units that have no record; returns all records in the order of units."""
+        records = ledger.records()
+        missing = [unit for unit in units if unit.unit not in records]
+        progress = Progress(name, len(units), len(units) - len(missing), self.stream)
+        for n_done, (_, record) in enumerate(self.executor.map(function, missing, resources), 1):
+            records[record["unit"]] = record
+            progress.add(
+                record.get("n_in", record.get("n_out", 0)),
+                record.get("n_out", 0),
+                record.get("n_bytes_in", 0),
+            )
+            if n_done % 1000 == 0:
+                ledger.compact()
+        ledger.compact()
+        progress.end()
+        return [records[unit.unit] for unit in units], len(missing)
+
+    def _bound(self, plan: Plan, table: str, stage: Stage) -> Stage:
+        """The stage with artifacts' names replaced by their folders, and its own random seed."""
+        update: dict[str, Any] = {}
+        for name, reference in model_refs(stage):
+            if reference in plan.artifact_of:
+                update[name] = self.done[plan.artifact_of[reference]].folder
+            else:
+                update[name] = storage.expand(reference)
+        for name, reference in table_refs(stage):
+            chosen = self._chosen(plan, reference)
+            if chosen is not None:
+                value = getattr(stage, name)
+                others = [value] if isinstance(value, str) else list(value)
+                names = [n for other in others for n in (self._chosen(plan, other) or [other])]
+                update[name] = tuple(names)
+        if "seed" in type(stage).model_fields and dict(stage)["seed"] is None:
+            update["seed"] = int(digest([self.pipeline.seed, table, stage.label])[:8], 16)
+        return stage.model_copy(update=update) if update else stage
+
+    def _chosen(self, plan: Plan, reference: str) -> list[str] | None:
+        """The tables that a card lists under `artifact.field`; None if it is a plain table."""
+        if reference in plan.pipeline.tables:
+            return None
+        table, _, name = reference.partition(".")
+        card = self.done[plan.artifact_of[table]].card
+        chosen = card.get(name)
+        if not isinstance(chosen, list):
+            fields = ", ".join(key for key, value in card.items() if isinstance(value, list))
+            raise PlanError.one(reference, f"the card of {table} lists no tables there: {fields}")
+        if not chosen:
+            raise DataError(
+                f"{reference} is empty: {card.get('reason', f'see the card of {table}')}"
+            )
+        return [str(one) for one in chosen]
+
+
+def fingerprint(stage: Stage, tables: Collection[str] = ()) -> list[Any]:
+    """What decides a stage's output: name, version, fields, files, and packages that matter.
+
+    A model that is one of `tables` is left out: its digest is part of the segment's.
+    """
+    placed = {
+        name
+        for name, info in type(stage).model_fields.items()
+        if any(isinstance(mark, Placement) for mark in info.metadata)
+    }
+    models = {name for name, _ in model_refs(stage)}
+    fields = stage.model_dump(mode="json", exclude=placed | models | {"name"})
+    paths = [*stage.files(), *(path for _, path in model_refs(stage) if path not in tables)]
+    files = {path: storage.stamp(path) for path in paths}
+    return [stage.stage, stage.version, fields, files, list(outdated_packages(stage))]
+
+
+def replace_folder(out: str, name: str, extension: str, state: str) -> None:
+    """Makes way for what a folder shows: removes files of another state, which can be made again.
+
+    The segments from which they were written stay, so this deletes copies only.
+    """
+    path = storage.join(out, "ledger", "shown.json")
+    shown = storage.read_json(path) if storage.exists(path) else {}
+    key = f"{name}/*{extension}"
+    if shown.get(key) == state:
+        return
+    folder = storage.join(out, name)
+    for file in storage.names_in(folder):
+        if file.endswith(extension):
+            storage.remove(storage.join(folder, file))
+    storage.write_json(path, {**shown, key: state})
+
+
+def _shards_of(upstream: list[Done]) -> list[Shard]:
+    """One shard per shard of each upstream table; numbered on from one table to the next."""
+    shards: list[Shard] = []
+    for done in upstream:
+        for record in done.records:
+            data = record["data"]
+            parts = (
+                (Part(data["path"], done.segment.table, data["n_bytes"], data["digest"]),)
+                if data
+                else ()
+            )
+            shards.append(Shard(len(shards), parts))
+    return shards
+
+
+def _verdicts_for(barrier: Done, shard: int) -> Piece | None:
+    if not barrier.final:
+        return None
+    return barrier.final[shard * len(barrier.final) // len(barrier.row_counts)]
+
+
+def _groups(records: list[Record], file_bytes: int) -> Iterator[list[Record]]:
+    """Records with data, in runs of about `file_bytes` of data."""
+    group: list[Record] = []
+    size = 0
+    for record in records:
+        if not record["data"]:
+            continue
+        if group and size + record["data"]["n_bytes"] > file_bytes:
+            yield group
+            group, size = [], 0
+        group.append(record)
+        size += record["data"]["n_bytes"]
+    if group:
+        yield group
+
+
+def _resources(stages: Iterable[Stage]) -> Any:
+    """The most that any stage of a segment asks for."""
+    asked = [Resources(), *(stage.resources for stage in stages)]
+    return max(asked, key=lambda resources: (resources.gpus, resources.model, resources.cpus))
+
+
+def _empty(segment: Segment, records: list[Record]) -> str:
+    n_docs = sum(record["n_in"] for record in records)
+    reasons: dict[str, int] = {}
+    for record in records:
+        for stage in record["stages"]:
+            for reason, n in stage["reasons"].items():
+                key = f"{stage['label']}: {reason}"
+                reasons[key] = reasons.get(key, 0) + n
+    most = "; ".join(f"{n} x {reason}" for reason, n in _most(reasons))
+    why = f" ({most})" if most else ""
+    return (
+        f"{segment.name}: none of {n_docs} documents is left{why}. "
+        "If that is expected, set allow_empty: true"
+    )
+
+
+def _most(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:5]

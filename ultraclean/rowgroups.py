@@ -1,0 +1,128 @@
+"""Parquet whose bytes depend on the rows alone, not on the batches in which they came."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ultraclean import storage
+
+ROWS = 16_384
+BYTES = 32 * 2**20
+
+
+class Regrouper:
+    """Collects batches and gives them back as groups of `rows`, or fewer where they hold much text.
+
+    A group ends at the row with which it reaches either bound, so the cuts depend on the rows only.
+    """
+
+    def __init__(self, schema: pa.Schema, rows: int = ROWS, n_bytes: int = BYTES) -> None:
+        self.schema = schema
+        self.rows, self.n_bytes = rows, n_bytes
+        self._held: list[pa.RecordBatch] = []
+        self._n_rows = self._n_bytes = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
+        start = 0
+        sizes = np.cumsum(row_bytes(batch))
+        while start < batch.num_rows:
+            before = int(sizes[start - 1]) if start else 0
+            room = before + self.n_bytes - self._n_bytes
+            by_bytes = int(np.searchsorted(sizes, room)) + 1 - start
+            take = min(self.rows - self._n_rows, by_bytes, batch.num_rows - start)
+            self._held.append(batch.slice(start, take))
+            self._n_rows += take
+            self._n_bytes += int(sizes[start + take - 1]) - before
+            start += take
+            if self._n_rows >= self.rows or self._n_bytes >= self.n_bytes:
+                yield from self.rest()
+
+    def rest(self) -> Iterator[pa.Table]:
+        if self._held:
+            yield pa.Table.from_batches(self._held, self.schema).combine_chunks()
+            self._held, self._n_rows, self._n_bytes = [], 0, 0
+
+
+class HashedFile:
+    """A Parquet file (zstd) that appears whole or not at all, hashed while it is written."""
+
+    def __init__(self, path: str, schema: pa.Schema) -> None:
+        self._stack = ExitStack()
+        self._stream = _Hashing(self._stack.enter_context(storage.atomic_write(path)))
+        self._n_groups = 0
+        self._writer = pq.ParquetWriter(
+            self._stream, schema, compression="zstd", compression_level=3
+        )
+
+    def write(self, group: pa.Table) -> None:
+        self._writer.write_table(group, row_group_size=max(1, group.num_rows))
+        self._n_groups += 1
+
+    def close(self) -> None:
+        self._writer.close()
+        self._stack.close()
+
+    def abandon(self) -> None:
+        """Leaves nothing at the path."""
+        error = InterruptedError("abandoned")
+        with suppress(InterruptedError):
+            self._stack.__exit__(type(error), error, None)
+
+    def facts(self) -> dict[str, Any]:
+        digest = self._stream.hash.hexdigest()
+        return {"n_bytes": self._stream.n_bytes, "n_groups": self._n_groups, "digest": digest}
+
+
+class _Hashing:
+    """A write-only stream that hashes and counts what passes."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.hash = hashlib.blake2b(digest_size=16)
+        self.n_bytes = 0
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        self.hash.update(view)
+        self.n_bytes += len(view)
+        self._stream.write(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self.n_bytes
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def row_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Bytes of text and binary columns per row, plus 16 for the rest: int64[n_rows]."""
+    total = np.full(batch.num_rows, 16, dtype=np.int64)
+    for column in batch.columns:
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            lengths = pc.fill_null(pc.binary_length(column), 0)
+            total += lengths.to_numpy(zero_copy_only=False)
+    return total
