@@ -222,6 +222,21 @@ def test_corrupt(tmp_path: Path, name: str, least: int) -> None:
     assert good[0]["text"] == "document 0"
 
 
+def test_reading_goes_on_at_the_next_member(tmp_path: Path) -> None:
+    lines = [b'{"text": "document %d"}\n' % number for number in range(2000)]
+    members = [gzip.compress(b"".join(lines[start : start + 100])) for start in range(0, 2000, 100)]
+    for damage in (3, len(members[5]) // 2, len(members[5]) - 6):
+        broken = bytearray(members[5])
+        broken[damage : damage + 2] = b"\xff\xff"
+        content = b"".join([*members[:5], bytes(broken), *members[6:]])
+        rows = rows_of(Jsonl(path=write(tmp_path, content)))
+        (error,) = [row for row in rows if row["_error"] and "CorruptFile" in row["_error"]]
+        texts = {row["text"] for row in rows}
+        assert {f"document {n}" for n in range(2000) if not 500 <= n < 600} <= texts
+        assert len({row["_position"] for row in rows}) == len(rows)
+        assert error["_position"] > 0
+
+
 def test_wrong_checksum_still_gives_all_rows(tmp_path: Path) -> None:
     content = bytearray(compressed_files()["gz"])
     content[-8] ^= 1

@@ -1,4 +1,4 @@
-"""Streams of decompressed bytes that give all that can be had of a damaged file, then say so.
+"""Streams of decompressed bytes that give all that can be had of a damaged file, and say so.
 
 The compression is told by the first bytes, not by the name. Nothing is read ahead beyond one block.
 """
@@ -30,19 +30,25 @@ def compression(head: bytes) -> str | None:
     return "lz4" if head.startswith(LZ4) else None
 
 
-def blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Decompressed bytes of a stream at its beginning; raises DamagedError after the last good ones."""
+def blocks(stream: IO[bytes]) -> Iterator[bytes | DamagedError]:
+    """Decompressed bytes of a stream at its beginning; at damage what happened.
+
+    Bytes may follow: a gzip file is read on at the next member that can be decompressed.
+    """
     head = stream.read(4)
     kind = compression(head)
-    raw = _raw(stream, head)
     if kind == "gzip":
-        yield from _gunzip(raw)
-    elif kind == "zstd":
-        yield from _unzstd(raw)
-    elif kind == "lz4":
-        yield from _unlz4(stream)
-    else:
-        yield from raw
+        yield from _gunzip(stream, head)
+        return
+    try:
+        if kind == "zstd":
+            yield from _unzstd(_raw(stream, head))
+        elif kind == "lz4":
+            yield from _unlz4(stream)
+        else:
+            yield from _raw(stream, head)
+    except DamagedError as error:
+        yield error
 
 
 def _raw(stream: IO[bytes], head: bytes) -> Iterator[bytes]:
@@ -52,32 +58,60 @@ def _raw(stream: IO[bytes], head: bytes) -> Iterator[bytes]:
         yield block
 
 
-def _gunzip(raw: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzip(stream: IO[bytes], head: bytes) -> Iterator[bytes | DamagedError]:
     """All members of a gzip file. Zero bytes between and after members are padding."""
     state: Any = None
-    for block in raw:
-        data = block
-        while data:
-            if state is None:
-                data = data.lstrip(b"\0")
-                if not data:
-                    break
-                state = zlib.decompressobj(wbits=31)
-            before = state.copy()
-            try:
-                out = state.decompress(data, BLOCK)
-            except zlib.error as error:
-                yield from _salvage(before, data)
-                raise DamagedError(f"CorruptFile: the gzip stream is damaged ({error})") from None
-            if out:
-                yield out
-            if state.eof:
-                data, state = state.unused_data, None
-            else:
-                data = state.unconsumed_tail
+    data, offset = head, 0  # `data` begins at `offset` of the file
+    while data or (data := stream.read(BLOCK)):
+        if state is None:
+            n_padding = len(data) - len(data := data.lstrip(b"\0"))
+            offset += n_padding
+            if not data:
+                continue
+            state, member = zlib.decompressobj(wbits=31), offset
+        before = state.copy()
+        try:
+            out = state.decompress(data, BLOCK)
+        except zlib.error as error:
+            yield from _salvage(before, data)
+            yield DamagedError(f"CorruptFile: the gzip stream is damaged ({error})")
+            # a damaged member may be noticed only some way into the next ones
+            found = _next_member(stream, max(member + 1, offset - BLOCK))
+            if found is None:
+                return
+            stream.seek(found)
+            state, data, offset = None, b"", found
+            continue
+        if out:
+            yield out
+        rest = state.unused_data if state.eof else state.unconsumed_tail
+        offset += len(data) - len(rest)
+        data = rest
+        if state.eof:
+            state = None
     if state is not None:
         yield state.flush()
-        raise DamagedError("TruncatedFile: the gzip stream ends early")
+        yield DamagedError("TruncatedFile: the gzip stream ends early")
+
+
+def _next_member(stream: IO[bytes], start: int) -> int | None:
+    """Where, from `start` on, the next gzip member begins that can be decompressed."""
+    stream.seek(start)
+    held, offset = b"", start
+    while block := stream.read(BLOCK):
+        held += block
+        place = held.find(GZIP + b"\x08")
+        # of a candidate at the end of the block too little would be known
+        while place >= 0 and (place < len(held) - 512 or len(block) < BLOCK):
+            try:
+                if zlib.decompressobj(wbits=31).decompress(held[place : place + 4096], 64):
+                    return offset + place
+            except zlib.error:
+                pass
+            place = held.find(GZIP + b"\x08", place + 1)
+        kept = min(len(held), 512)
+        offset, held = offset + len(held) - kept, held[-kept:]
+    return None
 
 
 def _salvage(state: Any, data: bytes) -> Iterator[bytes]:

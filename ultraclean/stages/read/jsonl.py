@@ -2,8 +2,8 @@
 
 One JSON object a line (jsonlines.org). Deliberately different from other readers: a line that is
 not an object with a string of text is a counted row with its file and byte offset, never an
-exception; a cut or corrupt archive gives the lines before the damage, then one such row. Blank
-lines are no rows. Of a key that occurs twice the last counts, `NaN` and `Infinity` are null.
+exception; a cut or corrupt archive gives the lines before the damage, then one such row, then the
+lines of the next intact gzip member. Blank lines are no rows. Of a key that occurs twice the last counts, `NaN` and `Infinity` are null.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _is_compressed(path: str) -> bool:
 def _lines(stream: IO[bytes], part: Part) -> Iterator[tuple[int, bytes | DamagedError]]:
     """(offset, line) of the lines that start in the part; at damage (offset, what happened)."""
     position = part.start
-    source: Iterator[bytes]
+    source: Iterator[bytes | DamagedError]
     if part.start == 0:
         source = blocks(stream)
     else:
@@ -129,24 +129,26 @@ def _lines(stream: IO[bytes], part: Part) -> Iterator[tuple[int, bytes | Damaged
     held: list[bytes] = []
     n_held = 0
     skipping = part.start > 0
-    try:
-        for block in source:
-            *ended, rest = block.split(b"\n")
-            for piece in ended:
-                n_line = n_held + len(piece)
-                if not skipping:
-                    yield position, _whole(held, piece, n_line, position)
-                position += n_line + 1
-                held, n_held, skipping = [], 0, False
-                if part.stop is not None and position >= part.stop:
-                    return
-            n_held += len(rest)
-            # of a line that is too long only the length is of use
-            if not skipping and n_held <= LARGEST_BYTES:
-                held.append(rest)
-    except DamagedError as error:
-        yield position, error
-        return
+    for block in source:
+        if isinstance(block, DamagedError):
+            yield position, block
+            # what was lost counts as one byte, so that no two rows share a position
+            position += n_held + 1
+            held, n_held, skipping = [], 0, False
+            continue
+        *ended, rest = block.split(b"\n")
+        for piece in ended:
+            n_line = n_held + len(piece)
+            if not skipping:
+                yield position, _whole(held, piece, n_line, position)
+            position += n_line + 1
+            held, n_held, skipping = [], 0, False
+            if part.stop is not None and position >= part.stop:
+                return
+        n_held += len(rest)
+        # of a line that is too long only the length is of use
+        if not skipping and n_held <= LARGEST_BYTES:
+            held.append(rest)
     if n_held and not skipping:
         yield position, _whole(held, b"", n_held, position)
 

@@ -56,9 +56,12 @@ class Text(Source):
         yield from rows.take()
 
 
-def _content(pieces: Iterator[bytes]) -> bytes:
-    held, n_bytes = [], 0
+def _content(pieces: Iterator[bytes | DamagedError]) -> bytes:
+    held: list[bytes] = []
+    n_bytes = 0
     for piece in pieces:
+        if isinstance(piece, DamagedError):
+            raise piece
         n_bytes += len(piece)
         if n_bytes > LARGEST_BYTES:
             raise DamagedError(f"TooLarge: a text of more than {LARGEST_BYTES:,} bytes")
