@@ -1,0 +1,223 @@
+"""Removes near duplicates: documents that share a MinHash band with a better one, transitively.
+
+Signatures are `bands * rows` minima over the word n-grams of a document (Broder 1997); two documents
+of Jaccard similarity s share at least one band with probability 1 - (1 - s^rows)^bands, which is
+one half at s = 0.68 for the default 14 bands of 8 rows (FineWeb's). How components are made is in
+`clusters.py`, how the kept copy is chosen in `kept.py`.
+
+Different from datatrove: words are split by a kernel (`ultrakernels.shingles`) and hashed without
+making strings, the permutations are 32-bit, the kept copy is chosen by stated columns rather than by
+the order of merging, and every removed document points to it. `dialect: datatrove` gives its
+signatures bit for bit. A document of fewer than `ngram` words has no signature: it is kept and
+counted (`too_short`); `dedup.exact` removes such copies.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ultraclean.document import AT, KEY, Batch, texts
+from ultraclean.errors import MissingExtra
+from ultraclean.stage import Barrier, Decision
+from ultraclean.stages.dedup import clusters, kept
+
+if TYPE_CHECKING:
+    from ultraclean.exchange import Home, Sketches
+
+Signer = Callable[[pa.Array], tuple[NDArray[Any], NDArray[np.int64]]]
+"""A text column -> (signature uint32 or uint64 [n_docs, n_perm], n_shingles int64[n_docs])."""
+
+
+class Minhash(Barrier):
+    stage: ClassVar[str] = "dedup.minhash"
+    paper: ClassVar[str] = (
+        "Broder 1997; settings of FineWeb (arXiv 2406.17557, section 3.4); datatrove's minhash"
+    )
+    reasons: ClassVar[tuple[str, ...]] = ("near_duplicate",)
+
+    column: str = Field(default="text", description="the text that is compared")
+    ngram: int = Field(default=5, ge=1, description="words in a shingle")
+    bands: int = Field(default=14, ge=1, description="bands; sharing one makes two documents alike")
+    rows: int = Field(default=8, ge=1, description="minima in a band, all of which must agree")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="draws the permutations")
+    normalise: Literal["ascii", "simplify"] = Field(
+        default="ascii",
+        description="ascii: ASCII lower-cased, punctuation divides words; simplify: also all letters "
+        "lower-cased, each number 0, accents and all symbols removed",
+    )
+    priority: tuple[str, ...] = Field(
+        default=(),
+        description="columns (numbers, dates) whose highest value marks the kept copy; then the lowest key",
+    )
+    estimate: bool = Field(
+        default=True,
+        description="carry a byte per permutation, to estimate the similarity of removed documents",
+    )
+    max_cluster: int | None = Field(
+        default=1000, ge=2, description="a cluster with more documents raises an alarm"
+    )
+    dialect: Literal["ultraclean", "datatrove"] = Field(
+        default="ultraclean",
+        description="datatrove: its text simplification, spaCy words, hashes and 61-bit permutations",
+    )
+    language: str = Field(
+        default="eng", description="whose word splitter the dialect datatrove uses (ISO 639-3)"
+    )
+    shingle_hash: Literal["xxhash", "sha1"] = Field(
+        default="xxhash", description="64-bit hash of a shingle in the dialect datatrove"
+    )
+
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.column, *self.priority)))
+
+    def missing_extras(self) -> list[MissingExtra]:
+        if self.dialect != "datatrove":
+            return []
+        return missing_for_datatrove(self)
+
+    def sketch(self) -> Callable[[Batch], pa.RecordBatch]:
+        signer = datatrove_signer(self) if self.dialect == "datatrove" else kernel_signer(self)
+        return functools.partial(sketch_rows, self, signer)
+
+    def resolve(self, sketches: Sketches) -> dict[str, Any]:
+        labels, work = clusters.components(sketches, self.bands)
+        columns = [AT, KEY, *kept.rank_names(self.priority)]
+        columns += [kept.SIGNATURE] if self.estimate else []
+        group = functools.partial(by_root, labels)
+        n_bytes = 128 + (self.bands * self.rows if self.estimate else 0)
+        card = kept.elect(sketches, group, columns, n_bytes)
+        counted = sketches.collect(sketches.step("short", count_short, columns=["bands"]))
+        card["too_short"] = 0 if counted is None else pc.sum(counted["n"]).as_py()
+        return {**card, "work": work, "alarms": kept.alarms(self.label, card, self.max_cluster)}
+
+    def apply(
+        self, card: Mapping[str, Any], verdicts: pa.Table | None
+    ) -> Callable[[Batch], Decision]:
+        return kept.decisions(self.reasons[0], verdicts)
+
+
+# --- sketches --------------------------------------------------------------------------------------
+
+
+def sketch_rows(stage: Minhash, signer: Signer, batch: Batch) -> pa.RecordBatch:
+    """`bands` binary[8 * bands], null if too short; `signature` binary[bands * rows]; ranks."""
+    from ultrakernels import minhash
+
+    signature, n_shingles = signer(batch[stage.column])
+    keys = minhash.band_keys(signature, stage.bands, stage.rows, stage.seed)
+    columns = {"bands": binary_rows(keys.view(np.uint8), null=n_shingles == 0)}
+    if stage.estimate:
+        columns[kept.SIGNATURE] = binary_rows(minhash.signature_bytes(signature))
+    return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.label, batch, stage.priority))
+
+
+def kernel_signer(stage: Minhash) -> Signer:
+    from ultrakernels import minhash
+
+    a, b = minhash.parameters(stage.seed, stage.bands * stage.rows)
+
+    def sign(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        if stage.normalise == "simplify":
+            column = simplify(column)
+        return minhash.signatures(column, stage.ngram, a, b)
+
+    return sign
+
+
+def simplify(column: pa.Array) -> pa.Array:
+    """Lower case, each number 0, decomposed and without accents, symbols and controls as spaces."""
+    column = pc.utf8_lower(column)
+    column = pc.replace_substring_regex(column, r"\p{Nd}+(?:[.,،٫]\p{Nd}+)?", "0")
+    column = pc.utf8_normalize(column, form="NFD")
+    column = pc.replace_substring_regex(column, r"\p{Mn}+", "")
+    return pc.replace_substring_regex(column, r"[\p{P}\p{S}\p{C}]+", " ")
+
+
+def datatrove_signer(stage: Minhash) -> Signer:
+    missing = missing_for_datatrove(stage)
+    if missing:
+        raise missing[0]
+    from datatrove.utils.text import ngrams, simplify_text  # type: ignore[import-untyped]
+    from datatrove.utils.word_tokenizers import (  # type: ignore[import-untyped]
+        load_word_tokenizer,
+    )
+    from ultrakernels import minhash
+
+    words_of = load_word_tokenizer(stage.language).word_tokenize
+    hash_of = shingle_hash(stage.shingle_hash)
+    a, b = minhash.mersenne_parameters(stage.seed, stage.bands * stage.rows)
+
+    def sign(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        hashes, n_shingles = [], []
+        for text in texts(column):
+            found = [hash_of(" ".join(some).encode()) for some in ngrams(words_of(simplify_text(text)), stage.ngram)]  # fmt: skip
+            hashes.extend(found)
+            n_shingles.append(len(found))
+        counts = np.array(n_shingles, dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        shingles = np.array(hashes, dtype=np.uint64)
+        return minhash.mersenne_signatures(shingles, offsets, a, b), counts
+
+    return sign
+
+
+def shingle_hash(name: str) -> Callable[[bytes], int]:
+    """The 64-bit hashes of datatrove. It hands str to xxhash, which version 4 refuses; bytes are the same."""
+    if name == "xxhash":
+        import xxhash
+
+        hash64: Callable[[bytes], int] = xxhash.xxh64_intdigest
+        return hash64
+    import hashlib
+
+    return lambda data: int.from_bytes(hashlib.sha1(data).digest()[:8], "little")
+
+
+def missing_for_datatrove(stage: Minhash) -> list[MissingExtra]:
+    import importlib.util
+
+    return [
+        MissingExtra(stage.stage, module, 'pip install "ultraclean-data[datatrove]"')
+        for module in ("datatrove", "spacy", "xxhash")
+        if importlib.util.find_spec(module) is None
+    ]
+
+
+def binary_rows(rows: NDArray[np.uint8], null: NDArray[np.bool_] | None = None) -> pa.Array:
+    """uint8[n_rows, width] as fixed-size binary."""
+    content = np.ascontiguousarray(rows)
+    buffers = [None, pa.py_buffer(content.tobytes())]
+    array = pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), buffers)
+    return array if null is None else pc.if_else(pa.array(null), pa.scalar(None, array.type), array)
+
+
+# --- groups ------------------------------------------------------------------------------------------
+
+
+def by_root(labels: Home, table: pa.Table) -> pa.Table:
+    """The rows that share a component with another document, grouped by its root."""
+    from ultrakernels import order
+
+    found = labels.beside(table)
+    if found is None:
+        found = pa.table({AT: pa.array([], pa.int64()), "root": pa.array([], pa.int64())})
+    found = found.sort_by(AT)
+    place = order.locate(found[AT].to_numpy(), table[AT].to_numpy())
+    rows = table.filter(pa.array(place >= 0))
+    root = found["root"].to_numpy()[place[place >= 0]]
+    high, low = kept.GROUP
+    return rows.append_column(high, pa.array(root.view(np.uint64))).append_column(
+        low, pa.array(np.zeros(len(root), dtype=np.uint64))
+    )
+
+
+def count_short(table: pa.Table) -> pa.Table:
+    return pa.table({"n": pa.array([table["bands"].null_count], pa.int64())})
