@@ -45,7 +45,9 @@ class Done:
     folder: str = ""
     final: list[Piece] = field(default_factory=list)
     row_counts: list[int] = field(default_factory=list)
+    units: Sequence[Any] = ()
     n_new: int = 0
+    """Units that this run had to do; of a forecast, those that a run would have to do."""
 
 
 @dataclass
@@ -108,7 +110,7 @@ def run(
     with lock(out):
         executor = executor or connect(address)
         try:
-            engine = Engine(pipeline, out, executor, accept_inputs, quiet)
+            engine = Engine(pipeline, out, executor, accept=accept_inputs, quiet=quiet)
             finished = engine.run(only)
             write_run_files(finished, executor)
         finally:
@@ -121,16 +123,23 @@ class Engine:
     """One run of one pipeline in one folder."""
 
     def __init__(
-        self, pipeline: Pipeline, out: str, executor: Executor, accept: bool, quiet: bool
+        self,
+        pipeline: Pipeline,
+        out: str,
+        executor: Executor | None,
+        *,
+        accept: bool = False,
+        quiet: bool = True,
     ) -> None:
-        self.pipeline, self.out, self.executor, self.accept = pipeline, out, executor, accept
+        self.pipeline, self.out, self.accept = pipeline, out, accept
+        self.executor = executor
+        """None only looks: nothing is run or written, and Done says what a run would have to do."""
         self.stream = None if quiet else standard()
         self.done: dict[str, Done] = {}
 
     def run(self, only: str | None = None) -> Finished:
-        storage.write_bytes(
-            storage.join(self.out, "pipeline.yaml"), self.pipeline.to_yaml().encode()
-        )
+        path = storage.join(self.out, "pipeline.yaml")
+        storage.write_bytes(path, self.pipeline.to_yaml().encode())
         rounds = self.pipeline.rounds
         n_rounds = rounds.max if rounds else None
         if rounds:
@@ -174,9 +183,9 @@ class Engine:
                 want(segment)
         for name in wanted:
             if name not in self.done:
-                self.done[name] = self._segment(plan, plan.segment(name))
+                self.done[name] = self.segment(plan, plan.segment(name))
 
-    def _segment(self, plan: Plan, segment: Segment) -> Done:
+    def segment(self, plan: Plan, segment: Segment) -> Done:
         if segment.kind == "rows":
             return self._rows(plan, segment)
         if segment.kind == "barrier":
@@ -206,7 +215,11 @@ class Engine:
         else:
             path = storage.join(self.out, "ledger", source_mark, "shards.json")
             shards = frozen_shards(
-                path, segment.source, self.pipeline.shard_bytes, accept=self.accept
+                path,
+                segment.source,
+                self.pipeline.shard_bytes,
+                accept=self.accept,
+                write=self.executor is not None,
             )
         stages = tuple(self._bound(plan, segment.table, stage) for stage in segment.stages)
         units = []
@@ -236,14 +249,13 @@ class Engine:
                 )
             )
         records, n_new = self._finish(ledger, segment.name, run_rows, units, _resources(stages))
-        self._check_errors(segment, records)
-        n_docs = sum(record["n_out"] for record in records)
-        if n_docs == 0 and not self.pipeline.allow_empty:
-            raise DataError(_empty(segment, records))
+        if self.executor is not None:
+            self._check(segment, records)
         state = digest([[r["unit"], r["data"]["digest"] if r["data"] else None] for r in records])
-        return Done(segment, mark, records, state, n_new=n_new)
+        return Done(segment, mark, records, state, units=units, n_new=n_new)
 
-    def _check_errors(self, segment: Segment, records: list[Record]) -> None:
+    def _check(self, segment: Segment, records: list[Record]) -> None:
+        """Stops a run that lost too much: errors beyond their share, or every document."""
         n_docs = sum(record["n_in"] for record in records)
         reasons: dict[str, int] = {}
         for record in records:
@@ -258,6 +270,8 @@ class Engine:
                 f"{segment.name}: {errors} of {n_docs} documents are errors ({most}), more than "
                 f"max_error_fraction {self.pipeline.max_error_fraction}: look at dropped/, or raise it"
             )
+        if not self.pipeline.allow_empty and not any(record["n_out"] for record in records):
+            raise DataError(_empty(segment, records))
 
     # --- barriers -------------------------------------------------------------------------------
 
@@ -291,6 +305,8 @@ class Engine:
         folder = storage.join(ledger.data_folder, f"resolve-{state[:8]}")
         path = storage.join(ledger.folder, f"resolved-{state[:8]}.json")
         if not storage.exists(path):
+            if self.executor is None:
+                return Done(segment, mark, records, state, n_new=n_new + 1)
             pieces = [
                 Piece(
                     tuple((r["sketch"]["path"], g) for g in range(r["sketch"]["n_groups"])),
@@ -303,14 +319,13 @@ class Engine:
             card = stage.resolve(sketches)
             left = [[piece.groups, piece.n_rows] for piece in sketches.final]
             storage.write_json(path, {"card": card, "final": left})
-            n_new += 1
         resolved = storage.read_json(path)
         final = [
             Piece(tuple((path, group) for path, group in groups), n)
             for groups, n in resolved["final"]
         ]
         return Done(
-            segment, mark, records, state, resolved["card"], folder, final, row_counts, n_new
+            segment, mark, records, state, resolved["card"], folder, final, row_counts, n_new=n_new
         )
 
     # --- artifacts ------------------------------------------------------------------------------
@@ -330,6 +345,8 @@ class Engine:
         path = storage.join(ledger.folder, "card.json")
         n_new = 0
         if not storage.exists(path):
+            if self.executor is None:
+                return Done(segment, mark, [], mark, folder=folder, n_new=1)
             progress = Progress(segment.name, 1, 0, self.stream)
             card = stage.make(inputs, folder, in_order(self.executor))
             storage.write_json(storage.join(folder, "card.json"), card)
@@ -347,9 +364,11 @@ class Engine:
         assert isinstance(stage, Sink)
         mark = digest([fingerprint(stage), upstream.fingerprint])
         ledger = self._ledger(mark, segment)
-        target = storage.join(self.out, "tables", segment.table)
+        shown = _shown_folder(plan, segment)
+        target = storage.join(self.out, shown)
         state = digest([mark, upstream.digest])
-        replace_folder(self.out, f"tables/{segment.table}", stage.extension, state)
+        if self.executor is not None:
+            replace_folder(self.out, shown, stage.extension, state)
         units = []
         for number, group in enumerate(_groups(upstream.records, stage.file_bytes)):
             mine = digest([[record["data"]["digest"] for record in group], state])
@@ -373,10 +392,12 @@ class Engine:
     def _ledger(self, mark: str, segment: Segment) -> SegmentLedger:
         ledger = SegmentLedger(self.out, mark)
         stages = [segment.source, *segment.stages] if segment.source else segment.stages
-        described = [
-            {"stage": s.stage, "version": s.version, **s.model_dump(mode="json")} for s in stages
-        ]
-        ledger.describe({"segment": segment.name, "table": segment.table, "stages": described})
+        if self.executor is not None:
+            described = [
+                {"stage": s.stage, "version": s.version, **s.model_dump(mode="json")}
+                for s in stages
+            ]
+            ledger.describe({"segment": segment.name, "table": segment.table, "stages": described})
         return ledger
 
     def _finish(
@@ -390,6 +411,8 @@ class Engine:
         """Runs the units that have no record; returns all records in the order of units."""
         records = ledger.records()
         missing = [unit for unit in units if unit.unit not in records]
+        if self.executor is None:
+            return [records[unit.unit] for unit in units if unit.unit in records], len(missing)
         progress = Progress(name, len(units), len(units) - len(missing), self.stream)
         for n_done, (_, record) in enumerate(self.executor.map(function, missing, resources), 1):
             records[record["unit"]] = record
@@ -472,6 +495,13 @@ def replace_folder(out: str, name: str, extension: str, state: str) -> None:
         if file.endswith(extension):
             storage.remove(storage.join(folder, file))
     storage.write_json(path, {**shown, key: state})
+
+
+def _shown_folder(plan: Plan, segment: Segment) -> str:
+    """`tables/<table>`, and below it one folder per sink where a table has several."""
+    sinks = [s for s in plan.segments if s.kind == "sink" and s.table == segment.table]
+    folder = storage.join("tables", segment.table)
+    return folder if len(sinks) == 1 else storage.join(folder, segment.stages[0].label)
 
 
 def _shards_of(upstream: list[Done]) -> list[Shard]:

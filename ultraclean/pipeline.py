@@ -69,6 +69,8 @@ class Pipeline:
     shard_bytes: int = 512 * 2**20
     rounds: Rounds | None = None
     locate: Callable[[Path], str] | None = field(default=None, compare=False, repr=False)
+    broken: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Of a file with errors, the tables that have them; such a pipeline is looked at, never run."""
 
     def __post_init__(self) -> None:
         tables = {table: tuple(stages) for table, stages in self.tables.items()}
@@ -78,8 +80,8 @@ class Pipeline:
             tables = {self.name: tuple(self.stages)}
         object.__setattr__(self, "tables", tables)
         object.__setattr__(self, "stages", ())
-        problems = list(_structure_problems(self))
-        if problems:
+        problems = list(structure_problems(self))
+        if problems and not self.broken:
             raise PipelineError(problems)
 
     @classmethod
@@ -176,11 +178,13 @@ def _refs(stage: Stage, marker: type) -> Iterator[tuple[str, str]]:
 # --- structure that no single stage can see -------------------------------------------------------
 
 
-def _structure_problems(pipeline: Pipeline) -> Iterator[Problem]:
+def structure_problems(pipeline: Pipeline) -> Iterator[Problem]:
     if not _NAME.fullmatch(pipeline.name):
         yield Problem(pipeline.name or "pipeline", "a name is letters, digits, `_` and `-`")
     rounds = pipeline.rounds
     for table, stages in pipeline.tables.items():
+        if table in pipeline.broken:
+            continue
         if not _NAME.fullmatch(table):
             message = f"{table!r}: a table's name is letters, digits, `_` and `-`, a letter first"
             yield Problem(pipeline.where(table), message)

@@ -14,7 +14,7 @@ from ultraclean import catalog, markup
 from ultraclean.catalog import unknown
 from ultraclean.errors import PipelineError, Problem
 from ultraclean.markup import Markup, Path
-from ultraclean.pipeline import SETTINGS, Drops, Pipeline, Rounds
+from ultraclean.pipeline import SETTINGS, Drops, Pipeline, Rounds, structure_problems
 from ultraclean.stage import Stage
 
 
@@ -25,11 +25,24 @@ def load(path: str, settings: Sequence[str] = ()) -> Pipeline:
 
 
 def parse(text: str, name: str, settings: Sequence[str] = ()) -> Pipeline:
-    """The pipeline in a YAML text; raises PipelineError with all problems, file:line each."""
+    """The pipeline in a YAML text; PipelineError with all its problems, file:line each."""
+    from ultraclean.plan import column_problems
+
     tree = markup.parse(text, name)
     for setting in settings:
         _apply_setting(tree, setting)
-    return _build(tree)
+    pipeline, problems = _build(tree)
+    if problems:
+        # What is well-formed of the file is looked at too, so that one check shows everything.
+        problems += [*structure_problems(pipeline), *column_problems(pipeline)]
+        lines = {str(problem): problem for problem in problems}
+        raise PipelineError(sorted(lines.values(), key=_by_line))
+    return pipeline
+
+
+def _by_line(problem: Problem) -> tuple[str, int]:
+    file, _, line = problem.where.rpartition(":")
+    return file, int(line) if line.isdigit() else 0
 
 
 def read_pipeline_file(path: str) -> tuple[str, str]:
@@ -57,7 +70,8 @@ def shipped_pipelines() -> dict[str, LocalPath]:
     return {}
 
 
-def _build(tree: Markup) -> Pipeline:
+def _build(tree: Markup) -> tuple[Pipeline, list[Problem]]:
+    """The pipeline as far as it is well-formed, and what is not."""
     problems = list(tree.problems)
     top = tree.value
     if not isinstance(top, dict):
@@ -90,11 +104,30 @@ def _build(tree: Markup) -> Pipeline:
         rounds, repeated = _rounds(tree, top["rounds"], problems)
         tables |= repeated
     short = "stages" in top
-    if problems:
-        raise PipelineError(problems)
-    return Pipeline(
-        tables=tables, rounds=rounds, locate=lambda path: _locate(tree, short, path), **values
+    pipeline = Pipeline(
+        tables=tables,
+        rounds=rounds,
+        locate=lambda path: _locate(tree, short, path),
+        broken=_broken(tree, tables, rounds) if problems else frozenset(),
+        **values,
     )
+    return pipeline, problems
+
+
+def _broken(
+    tree: Markup, tables: dict[str, tuple[Stage, ...]], rounds: Rounds | None
+) -> frozenset[str]:
+    """Tables of which a stage could not be built; "" stands for the rest of the file."""
+    top = tree.value
+    written = dict(top.get("tables") or {}) if isinstance(top.get("tables"), dict) else {}
+    if rounds:
+        written |= top["rounds"]["tables"] or {}
+    broken = {
+        table
+        for table, stages in tables.items()
+        if not isinstance(written.get(table), list) or len(written[table]) != len(stages)
+    }
+    return frozenset({*broken, ""})
 
 
 def _locate(tree: Markup, short: bool, path: Path) -> str:
@@ -247,9 +280,9 @@ def _apply_setting(tree: Markup, setting: str) -> None:
 
 
 def _as_fields(kind: str, value: Any) -> dict[str, Any]:
-    """The fields of a stage that is written as a bare value."""
+    """The fields of a stage that is written as a bare value, or with none."""
     main = catalog.stage_class(kind).main if kind in catalog.names() else None
-    return {main: value} if main else {}
+    return {} if main is None or value is None else {main: value}
 
 
 def dump(pipeline: Pipeline) -> str:

@@ -66,12 +66,17 @@ def make_plan(pipeline: Pipeline, n_rounds: int | None = None) -> Plan:
     return planned.plan()
 
 
+def column_problems(pipeline: Pipeline) -> list[Problem]:
+    """Stages in the wrong place, and columns that a stage needs and nothing adds."""
+    return _Planner(unroll(pipeline, None)).problems
+
+
 def check(pipeline: Pipeline, *, remote: bool = False) -> list[Problem]:
     """All that can be found wrong without running: columns, inputs, extras, models, files.
 
     Remote inputs are listed only if `remote`.
     """
-    problems = _Planner(unroll(pipeline, None)).problems
+    problems = column_problems(pipeline)
     for table, stages in pipeline.tables.items():
         for index, stage in enumerate(stages):
             where = pipeline.where(table, index)
@@ -189,6 +194,9 @@ class _Planner:
 
     def _table(self, table: str) -> None:
         stages = self.pipeline.tables[table]
+        if table in self.pipeline.broken or not stages:
+            self.columns[table] = {}  # unknown: no complaint about those who read it
+            return
         columns: Columns = {}
         current: Segment | None = None
         ended = False
@@ -307,6 +315,8 @@ class _Planner:
             for name, kind in found[0].items()
             if all(other.get(name) == kind for other in found[1:])
         }
+        if not all(found):
+            return {}
         return {**shared, SOURCE: pa.string()} if len(references) > 1 else shared
 
     def _needs(self, table: str, index: int, stage: Stage, columns: Columns) -> None:

@@ -13,16 +13,20 @@ LEAST_BYTES = 2**20
 MOST_FILES = 1000
 
 
-def frozen_shards(path: str, source: Source, shard_bytes: int, *, accept: bool) -> list[Shard]:
+def frozen_shards(
+    path: str, source: Source, shard_bytes: int, *, accept: bool, write: bool = True
+) -> list[Shard]:
     """The shards of a reader: as frozen at `path`, with new files appended, or cut now.
 
     A file that changed or vanished is a LedgerError that lists what did; with `accept`, changed
-    files are read anew in their old shard and vanished ones are left out.
+    files are read anew in their old shard and vanished ones are left out. Without `write` the cut
+    is only looked at.
     """
     found = {one.relative: one for one in source.inputs()}
     if not storage.exists(path):
         shards = cut(source, list(found.values()), shard_bytes, first=0)
-        storage.write_json(path, [_as_json(shard) for shard in shards])
+        if write:
+            storage.write_json(path, [_as_json(shard) for shard in shards])
         return shards
     shards = [_from_json(value) for value in storage.read_json(path)]
     old = {part.relative: part.stamp for shard in shards for part in shard.parts}
@@ -36,7 +40,8 @@ def frozen_shards(path: str, source: Source, shard_bytes: int, *, accept: bool) 
     if changed or vanished:
         shards = [_accepted(shard, found, set(changed), source, shard_bytes) for shard in shards]
     shards += cut(source, fresh, shard_bytes, first=len(shards))
-    storage.write_json(path, [_as_json(shard) for shard in shards])
+    if write:
+        storage.write_json(path, [_as_json(shard) for shard in shards])
     return shards
 
 

@@ -50,6 +50,7 @@ def _segment(done: Done) -> Record:
         "name": done.segment.name,
         "table": done.segment.table,
         "kind": done.segment.kind,
+        "reads": list(done.segment.reads),
         "fingerprint": done.fingerprint,
         "digest": done.digest,
         "units": len(done.records),
@@ -102,7 +103,7 @@ def funnel(run: Record) -> str:
     for segment in run["segments"]:
         for stage in segment.get("stages", ()):
             dropped = sum(stage["reasons"].values())
-            if stage["label"] == "read" and not dropped and rows:
+            if stage["label"] == "read" and not dropped and segment["reads"]:
                 continue  # the rows of the segment before, as they are
             name = f"{segment['table']}.{stage['label']}"
             kept = f"{stage['n_out'] / stage['n_in']:.1%}" if stage["n_in"] else "-"

