@@ -88,9 +88,12 @@ def _decode(data: Bytes, at: np.uint64, end: np.uint64) -> Any:
     elif lead >= 0xE0:
         size = np.uint64(3)
         point = lead & np.uint32(0x0F)
-    if lead < 0xC0 or at + size > end:
-        return np.uint32(0x80), np.uint64(1)  # not UTF-8: divides, like a control character
+    # What is not UTF-8 divides words, like the control character 0x80.
+    if lead < 0xC0 or lead >= 0xF8 or at + size > end:
+        return np.uint32(0x80), np.uint64(1)
     for k in range(np.uint64(1), size):
+        if data[at + k] & 0xC0 != 0x80:
+            return np.uint32(0x80), np.uint64(1)
         point = np.uint32(point << np.uint32(6)) | (np.uint32(data[at + k]) & np.uint32(0x3F))
     return min(point, np.uint32(0x10FFFF)), size
 
