@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from ultraclean.document import AT, KEY, Batch, keys_of
-from ultraclean.exchange import Piece, Sketches
-from ultraclean.stage import Barrier, Decision
+from ultraclean.executors import Executor, InlineExecutor
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,86 +23,120 @@ def shared_data() -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """A whole barrier over a table, in the order of its rows."""
+@pytest.fixture(scope="session")
+def ray_executor() -> Iterator[Executor]:
+    """One local Ray for the whole session."""
+    from ultraclean.executors.ray import RayExecutor
 
-    card: dict[str, Any]
-    keys: list[bytes]
-    keep: list[bool]
-    same_as: list[bytes | None]
-    similarity: list[float]
-    decisions: list[Decision]
-
-    @property
-    def copy_of(self) -> list[int | None]:
-        """For each row the row that it duplicates."""
-        row_of = {key: row for row, key in enumerate(self.keys)}
-        return [None if key is None else row_of[key] for key in self.same_as]
+    executor = RayExecutor("local", num_cpus=2, object_store_memory=200 * 2**20)
+    yield executor
+    executor.close()
 
 
-@pytest.fixture
-def run_barrier(tmp_path: Path) -> Callable[..., Resolved]:
-    """Sketch, resolve and apply a barrier as the engine does, in this process.
-
-    `cuts` are the row numbers at which shards end; `batch_rows` splits each shard into batches.
-    """
-    runs = itertools.count()
-
-    def run(
-        stage: Barrier,
-        table: pa.Table,
-        *,
-        n_shards: int = 3,
-        batch_rows: int = 1000,
-        memory_bytes: int = 2**29,
-        backwards: bool = False,
-    ) -> Resolved:
-        folder = tmp_path / f"run-{next(runs)}"
-        folder.mkdir()
-        keys = keys_of("t", "rows", np.arange(table.num_rows))
-        ends = np.linspace(0, table.num_rows, n_shards + 1).astype(int)
-        pieces, shards = [], []
-        for shard, (start, stop) in enumerate(itertools.pairwise(ends)):
-            at = pa.array((shard << 32) + np.arange(stop - start))
-            rows = table.slice(start, stop - start).append_column(AT, at)
-            rows = rows.append_column(KEY, keys.slice(start, stop - start))
-            batches = [Batch(batch) for batch in rows.combine_chunks().to_batches(batch_rows)]
-            path = str(folder / f"sketch-{shard}.parquet")
-            pieces.append(_write_sketches(stage, batches, path))
-            shards.append(batches)
-        order = pieces[::-1] if backwards else pieces
-        counts = [piece.n_rows for piece in pieces]
-        sketches = Sketches(order, counts, str(folder / "steps"), map, memory_bytes)
-        card = stage.resolve(sketches)
-        decided = []
-        for shard, batches in enumerate(shards):
-            apply = stage.apply(card, sketches.verdicts_of(shard))
-            decided += [apply(batch) for batch in batches]
-        same_as = [[None] * len(d.code) if d.same_as is None else d.same_as.to_pylist() for d in decided]  # fmt: skip
-        similarity = [[] if d.similarity is None else d.similarity.tolist() for d in decided]
-        return Resolved(
-            card,
-            keys.to_pylist(),
-            [bool(keep) for d in decided for keep in d.keep],
-            list(itertools.chain.from_iterable(same_as)),
-            list(itertools.chain.from_iterable(similarity)),
-            decided,
-        )
-
-    return run
+@pytest.fixture(params=["inline", "ray"])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    """Both executors: what a test says of one it says of the other."""
+    if request.param == "inline":
+        return InlineExecutor()
+    return request.getfixturevalue("ray_executor")
 
 
-def _write_sketches(stage: Barrier, batches: list[Batch], path: str) -> Piece:
-    sketch = stage.sketch()
-    groups = []
-    writer = None
-    for number, batch in enumerate(batches):
-        rows = pa.Table.from_batches([sketch(batch)])
-        rows = rows.append_column(AT, batch[AT]).append_column(KEY, batch[KEY])
-        writer = writer or pq.ParquetWriter(path, rows.schema)
-        writer.write_table(rows)
-        groups.append((path, number))
-    if writer:
-        writer.close()
-    return Piece(tuple(groups), sum(batch.num_rows for batch in batches))
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "his",
+    "but",
+    "at",
+    "are",
+    "this",
+    "have",
+    "from",
+    "or",
+    "had",
+    "an",
+    "they",
+    "which",
+    "one",
+    "you",
+    "were",
+    "her",
+    "all",
+    "she",
+    "there",
+    "would",
+    "their",
+    "we",
+    "him",
+    "been",
+    "has",
+    "when",
+    "who",
+    "will",
+    "more",
+    "no",
+    "if",
+    "out",
+    "so",
+    "said",
+    "what",
+    "up",
+    "its",
+    "about",
+    "into",
+    "than",
+    "them",
+    "can",
+    "only",
+    "other",
+    "new",
+    "some",
+    "could",
+    "time",
+]
+
+
+@pytest.fixture(scope="session")
+def make_corpus() -> Callable[..., Path]:
+    """Writes JSON lines of readable nonsense: some duplicates, some broken lines, all by seed."""
+
+    def make(
+        folder: Path, n_files: int = 4, n_docs: int = 200, seed: int = 1, broken: bool = True
+    ) -> Path:
+        rng = random.Random(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        texts: list[str] = []
+        for number in range(n_files):
+            lines = []
+            for row in range(n_docs):
+                if texts and rng.random() < 0.1:
+                    text = rng.choice(texts)
+                else:
+                    text = "\n".join(
+                        " ".join(rng.choices(WORDS, k=rng.randint(3, 15))).capitalize() + "."
+                        for _ in range(rng.randint(1, 12))
+                    )
+                    texts.append(text)
+                record = {"id": f"{number}-{row}", "text": text, "score": rng.random()}
+                lines.append(json.dumps(record))
+                if broken and rng.random() < 0.02:
+                    lines.append('{"id": "cut short", "te')
+            (folder / f"part-{number}.jsonl").write_text("\n".join(lines) + "\n")
+        return folder
+
+    return make

@@ -443,7 +443,7 @@ class Engine:
                 names = [n for other in others for n in (self._chosen(plan, other) or [other])]
                 update[name] = tuple(names)
         if "seed" in type(stage).model_fields and dict(stage)["seed"] is None:
-            update["seed"] = int(digest([self.pipeline.seed, table, stage.label])[:8], 16)
+            update["seed"] = int(digest([self.pipeline.seed, table, stage.called])[:8], 16)
         return stage.model_copy(update=update) if update else stage
 
     def _chosen(self, plan: Plan, reference: str) -> list[str] | None:
@@ -501,7 +501,7 @@ def _shown_folder(plan: Plan, segment: Segment) -> str:
     """`tables/<table>`, and below it one folder per sink where a table has several."""
     sinks = [s for s in plan.segments if s.kind == "sink" and s.table == segment.table]
     folder = storage.join("tables", segment.table)
-    return folder if len(sinks) == 1 else storage.join(folder, segment.stages[0].label)
+    return folder if len(sinks) == 1 else storage.join(folder, segment.stages[0].called)
 
 
 def _shards_of(upstream: list[Done]) -> list[Shard]:

@@ -40,12 +40,12 @@ def forecast(pipeline: Pipeline, out: str) -> str:
 
 
 def _segment(segment: Segment, done: Done | None) -> list[str]:
-    stages = [stage.label for stage in segment.stages]
+    stages = [stage.called for stage in segment.stages]
     if segment.source is not None:
         reads = ", ".join(name.split("/")[0] for name in segment.reads)
-        first = segment.source.label if not reads else f"read {reads}"
+        first = segment.source.called if not reads else f"read {reads}"
         if segment.barrier is not None:
-            first = f"apply {segment.barrier.label}"
+            first = f"apply {segment.barrier.called}"
         stages = [first, *stages]
     lines = [f"{segment.name}  ({segment.kind})  {_state(done)}", f"    {' > '.join(stages)}"]
     if segment.kind == "rows":

@@ -110,7 +110,7 @@ class Pipeline:
         if self.locate is None:
             parts = [
                 table,
-                *([stage.label] if stage else []),
+                *([stage.called] if stage else []),
                 *([field_name] if field_name else []),
             ]
             return ".".join(parts)
@@ -190,10 +190,10 @@ def structure_problems(pipeline: Pipeline) -> Iterator[Problem]:
             yield Problem(pipeline.where(table), message)
         labels: dict[str, int] = {}
         for index, stage in enumerate(stages):
-            if stage.label in labels:
-                message = f"{stage.label} stands twice in {table}: tell them apart with `name:`"
+            if stage.called in labels:
+                message = f"{stage.called} stands twice in {table}: tell them apart with `name:`"
                 yield Problem(pipeline.where(table, index), message)
-            labels[stage.label] = index
+            labels[stage.called] = index
             for field_name, name in table_refs(stage):
                 yield from _reference_problems(pipeline, table, index, field_name, name)
     if rounds:

@@ -81,7 +81,7 @@ def check(pipeline: Pipeline, *, remote: bool = False) -> list[Problem]:
         for index, stage in enumerate(stages):
             where = pipeline.where(table, index)
             messages = [str(missing) for missing in stage.missing_extras()]
-            messages += [f"{stage.label}: {message}" for message in stage.problems()]
+            messages += [f"{stage.called}: {message}" for message in stage.problems()]
             messages += _missing_models(pipeline, stage)
             if isinstance(stage, Source) and not list(table_refs(stage)):
                 messages += _missing_inputs(stage, remote)
@@ -97,9 +97,9 @@ def _missing_inputs(stage: Source, remote: bool) -> list[str]:
     try:
         stage.inputs()
     except UltracleanError as error:
-        return [f"{stage.label}: {error}"]
+        return [f"{stage.called}: {error}"]
     except OSError as error:
-        return [f"{stage.label}: the input cannot be listed: {error}"]
+        return [f"{stage.called}: the input cannot be listed: {error}"]
     return []
 
 
@@ -108,19 +108,19 @@ def _missing_models(pipeline: Pipeline, stage: Stage) -> list[str]:
     for name, value in model_refs(stage):
         if value in pipeline.tables:
             if not isinstance(pipeline.tables[value][-1], Artifact):
-                messages.append(f"{stage.label}.{name}: the table {value!r} makes no model")
+                messages.append(f"{stage.called}.{name}: the table {value!r} makes no model")
             continue
         try:
             path = storage.expand(value)
         except DataError as error:
-            messages.append(f"{stage.label}.{name}: {error}")
+            messages.append(f"{stage.called}.{name}: {error}")
             continue
         if storage.is_local(path) and not storage.exists(path):
             artifacts = [t for t, s in pipeline.tables.items() if isinstance(s[-1], Artifact)]
             near = catalog.nearest(value, artifacts)
             hint = f"; did you mean the table {near!r}?" if near else ""
             message = f"{value!r} is neither a table of this pipeline nor a file{hint}"
-            messages.append(f"{stage.label}.{name}: {message}")
+            messages.append(f"{stage.called}.{name}: {message}")
     return messages
 
 
@@ -203,11 +203,13 @@ class _Planner:
         for index, stage in enumerate(stages):
             name = f"{table}/{len([s for s in self.segments.values() if s.table == table])}"
             if ended and not isinstance(stage, Sink):
-                self._problem(table, index, f"{stage.label} comes after the end of the table")
+                self._problem(table, index, f"{stage.called} comes after the end of the table")
                 return
             if isinstance(stage, Source):
                 if index:
-                    self._problem(table, index, f"{stage.label} must be the first stage of a table")
+                    self._problem(
+                        table, index, f"{stage.called} must be the first stage of a table"
+                    )
                     return
                 columns = self._source_columns(table, stage)
                 reads = tuple(
@@ -222,7 +224,7 @@ class _Planner:
                 ended = True
                 continue
             if current is None:
-                self._problem(table, index, f"a table begins with read.*, not {stage.label}")
+                self._problem(table, index, f"a table begins with read.*, not {stage.called}")
                 return
             self._needs(table, index, stage, columns)
             if isinstance(stage, Map | Filter):
@@ -241,7 +243,7 @@ class _Planner:
                 columns = {**columns, **stage.adds()}
             elif isinstance(stage, Barrier):
                 before = self._close(current, columns)
-                barrier = self._name(table, stage.label)
+                barrier = self._name(table, stage.called)
                 self.segments[barrier] = Segment(
                     barrier, table, "barrier", (stage,), (before.name,), columns_in=columns
                 )
@@ -251,13 +253,13 @@ class _Planner:
                 current = (
                     current if current.name in self.segments else self._close(current, columns)
                 )
-                sink = self._name(table, stage.label)
+                sink = self._name(table, stage.called)
                 self.segments[sink] = Segment(
                     sink, table, "sink", (stage,), (current.name,), columns_in=columns
                 )
                 ended = True
             else:
-                self._problem(table, index, f"{stage.label} is of no kind that runs in a table")
+                self._problem(table, index, f"{stage.called} is of no kind that runs in a table")
                 return
         if current is not None and current.name not in self.segments:
             self._close(current, columns)
@@ -294,7 +296,7 @@ class _Planner:
                 reads.append(self.rows_of[base])
             elif base in self.artifact_of:
                 models.append(self.artifact_of[base])
-        segment = self._name(table, stage.label)
+        segment = self._name(table, stage.called)
         self.segments[segment] = Segment(
             segment, table, "artifact", (stage,), tuple(reads), tuple(models)
         )
@@ -308,7 +310,7 @@ class _Planner:
         if len(found) < len(references):
             missing = [name for name in references if name not in self.columns]
             message = f"{', '.join(missing)}: not a table with rows"
-            self._problem(table, 0, f"{stage.label}: {message}")
+            self._problem(table, 0, f"{stage.called}: {message}")
             return {}
         shared = {
             name: kind
@@ -327,7 +329,7 @@ class _Planner:
                 makers = _makers(column)
                 hint = f"; {' or '.join(makers)} would add it" if makers else ""
                 there = ", ".join(name for name in columns if not name.startswith("_"))
-                message = f"{stage.label} needs the column {column!r}{hint}; there are: {there}"
+                message = f"{stage.called} needs the column {column!r}{hint}; there are: {there}"
                 self._problem(table, index, message)
 
     def _problem(self, table: str, index: int, message: str) -> None:

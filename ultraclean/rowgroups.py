@@ -82,6 +82,43 @@ class HashedFile:
         return {"n_bytes": self._stream.n_bytes, "n_groups": self._n_groups, "digest": digest}
 
 
+class Output:
+    """One Parquet file of a unit: regrouped, hashed while it is written, atomic, absent if empty."""
+
+    def __init__(self, path: str, schema: pa.Schema) -> None:
+        self.path = path
+        self.schema = schema
+        self.n_rows = 0
+        self._regroup = Regrouper(schema)
+        self._file: HashedFile | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.n_rows += batch.num_rows
+        for group in self._regroup.add(batch):
+            self._write(group)
+
+    def _write(self, group: pa.Table) -> None:
+        if self._file is None:
+            self._file = HashedFile(self.path, self.schema)
+        self._file.write(group)
+
+    def close(self) -> None:
+        for group in self._regroup.rest():
+            self._write(group)
+        if self._file is not None:
+            self._file.close()
+
+    def abandon(self) -> None:
+        if self._file is not None:
+            self._file.abandon()
+
+    def entry(self) -> dict[str, Any] | None:
+        """Path, rows, bytes and digest for the record; None if there was no row."""
+        if self._file is None:
+            return None
+        return {"path": self.path, "n_rows": self.n_rows, **self._file.facts()}
+
+
 class _Hashing:
     """A write-only stream that hashes and counts what passes."""
 

@@ -92,7 +92,7 @@ def _accepted(
 
 
 def _explain(source: Source, changed: list[str], vanished: list[str]) -> str:
-    lines = [f"the input of {source.label} is not what this run folder was made from:"]
+    lines = [f"the input of {source.called} is not what this run folder was made from:"]
     lines += [f"  changed: {name}" for name in changed[:20]]
     lines += [f"  vanished: {name}" for name in vanished[:20]]
     if len(changed) + len(vanished) > 40:

@@ -105,7 +105,7 @@ class Stage(BaseModel):
         return Resources()
 
     @property
-    def label(self) -> str:
+    def called(self) -> str:
         """How a table refers to this stage: its `name`, or the name of its kind."""
         return self.name or self.stage
 

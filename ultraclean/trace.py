@@ -21,9 +21,10 @@ from ultraclean.engine import Done
 from ultraclean.errors import DataError
 from ultraclean.forecast import look
 from ultraclean.ledger import Record
+from ultraclean.passage import Link
 from ultraclean.pipeline import Pipeline
 from ultraclean.stage import Decision
-from ultraclean.unit import Link, RowsUnit, open_links, read_batches
+from ultraclean.unit import RowsUnit, open_links, read_batches
 
 DIFF_LINES = 40
 

@@ -1,0 +1,5 @@
+"""Decisions between documents: duplicates."""
+
+from ultraclean.stages.lazy import attributes
+
+__getattr__, __dir__ = attributes("dedup")

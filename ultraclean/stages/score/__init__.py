@@ -1,0 +1,5 @@
+"""Columns that measure."""
+
+from ultraclean.stages.lazy import attributes
+
+__getattr__, __dir__ = attributes("score")

@@ -1,0 +1,5 @@
+"""Sinks: what users get."""
+
+from ultraclean.stages.lazy import attributes
+
+__getattr__, __dir__ = attributes("write")
