@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 BLOCK: Final = 2**18
+STEP: Final = 2**15
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 LZ4: Final = b"\x04\x22\x4d\x18"
@@ -61,32 +62,36 @@ def _raw(stream: IO[bytes], head: bytes) -> Iterator[bytes]:
 def _gunzip(stream: IO[bytes], head: bytes) -> Iterator[bytes | DamagedError]:
     """All members of a gzip file. Zero bytes between and after members are padding."""
     state: Any = None
-    data, offset = head, 0  # `data` begins at `offset` of the file
-    while data or (data := stream.read(BLOCK)):
+    data, offset = memoryview(head), 0  # `data` begins at `offset` of the file
+    while data or (data := memoryview(stream.read(BLOCK))):
         if state is None:
-            n_padding = len(data) - len(data := data.lstrip(b"\0"))
-            offset += n_padding
-            if not data:
-                continue
+            if data[0] == 0:
+                n_padding = len(data) - len(data := memoryview(bytes(data).lstrip(b"\0")))
+                offset += n_padding
+                if not data:
+                    continue
             state, member = zlib.decompressobj(wbits=31), offset
-        before = state.copy()
+        # zlib copies what it does not use, so it is given little; a copy of a new state is cheap
+        # to make when it is needed
+        given = data[:STEP]
+        before = state.copy() if offset > member else None
         try:
-            out = state.decompress(data, BLOCK)
+            out = state.decompress(given, BLOCK)
         except zlib.error as error:
-            yield from _salvage(before, data)
+            yield from _salvage(before or zlib.decompressobj(wbits=31), given)
             yield DamagedError(f"CorruptFile: the gzip stream is damaged ({error})")
             # a damaged member may be noticed only some way into the next ones
             found = _next_member(stream, max(member + 1, offset - BLOCK))
             if found is None:
                 return
             stream.seek(found)
-            state, data, offset = None, b"", found
+            state, data, offset = None, memoryview(b""), found
             continue
         if out:
             yield out
-        rest = state.unused_data if state.eof else state.unconsumed_tail
-        offset += len(data) - len(rest)
-        data = rest
+        n_rest = len(state.unused_data if state.eof else state.unconsumed_tail)
+        offset += len(given) - n_rest
+        data = data[len(given) - n_rest :]
         if state.eof:
             state = None
     if state is not None:
@@ -114,10 +119,10 @@ def _next_member(stream: IO[bytes], start: int) -> int | None:
     return None
 
 
-def _salvage(state: Any, data: bytes) -> Iterator[bytes]:
+def _salvage(state: Any, data: memoryview) -> Iterator[bytes]:
     """The output before the damage: byte by byte, since the failing call keeps what it had."""
     for start in range(len(data)):
-        tail = data[start : start + 1]
+        tail = bytes(data[start : start + 1])
         while tail:
             try:
                 out = state.decompress(tail, 4096)
