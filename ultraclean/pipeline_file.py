@@ -313,6 +313,6 @@ def _plain_stage(stage: Stage) -> Any:
     fields = stage.model_dump(mode="json", exclude_defaults=True)
     if not fields:
         return stage.stage
-    if list(fields) == [stage.main]:
+    if stage.main is not None and list(fields) == [stage.main]:
         return {stage.stage: fields[stage.main]}
     return {stage.stage: fields}

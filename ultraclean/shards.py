@@ -51,7 +51,7 @@ def cut(source: Source, found: list[Input], shard_bytes: int, first: int) -> lis
     With a limit on documents there is one shard, read until the limit.
     """
     total = sum(one.size for one in found)
-    target = max(LEAST_BYTES, min(shard_bytes, total // 16))
+    target = min(shard_bytes, max(LEAST_BYTES, total // 16))
     if source.limit is not None:
         parts = [part for one in found for part in source.split(one, one.size + 1)]
         return [Shard(first, tuple(parts))] if parts else []

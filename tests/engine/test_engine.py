@@ -1,0 +1,340 @@
+"""One pipeline through the engine: nothing lost, same bytes anywhere, only the needed work redone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ultraclean import Pipeline, fix, pipeline_file, read, storage
+from ultraclean import filter as filters
+from ultraclean.document import KEY, Batch
+from ultraclean.engine import Finished, run
+from ultraclean.errors import DataError, LedgerError, PlanError, StageError
+from ultraclean.executors import Executor, InlineExecutor
+from ultraclean.ledger import lock
+from ultraclean.stage import Map
+from ultraclean.stages.read.jsonl import Jsonl
+from ultraclean.stages.write.parquet import Parquet
+
+PIPELINE = """
+name: test
+seed: 5
+shard_bytes: 40000
+tables:
+  raw:
+    - read.jsonl: {{path: "{folder}/*.jsonl", columns: {{score: double}}}}
+    - fix.lines
+    - filter.length: {{min_chars: 60}}
+    - dedup.exact
+  good:
+    - read.table: raw
+    - filter.where: score >= 0.3
+    - write.parquet
+"""
+
+
+@pytest.fixture
+def corpus(make_corpus: Callable[..., Path], tmp_path: Path) -> Path:
+    return make_corpus(tmp_path / "in")
+
+
+def pipeline_of(folder: Path | str, *settings: str) -> Pipeline:
+    return pipeline_file.parse(PIPELINE.format(folder=folder), "test.yaml", settings)
+
+
+def contents(finished: Finished, *folders: str) -> dict[str, str]:
+    """Digest by relative path of everything that a run shows."""
+    found = {}
+    for folder in folders or ("tables", "dropped", "numbers"):
+        root = storage.join(finished.out, folder)
+        for one in storage.find(storage.join(root, "**/*.*")):
+            content = storage.read_bytes(one.path)
+            found[f"{folder}/{one.relative}"] = hashlib.sha256(content).hexdigest()
+    assert found
+    return found
+
+
+def n_new(finished: Finished) -> dict[str, int]:
+    return {name: done.n_new for name, done in finished.done.items()}
+
+
+def check_counts(finished: Finished) -> None:
+    """Documents read = kept + dropped, in every unit, stage and folder."""
+    for done in finished.done.values():
+        if done.segment.kind != "rows":
+            continue
+        for record in done.records:
+            dropped = sum(n for stage in record["stages"] for n in stage["reasons"].values())
+            added = sum(stage["n_added"] for stage in record["stages"])
+            assert record["n_in"] + added == record["n_out"] + dropped
+            rows = {what: (record[what] or {"n_rows": 0})["n_rows"] for what in ("data", "dropped")}
+            assert rows == {"data": record["n_out"], "dropped": dropped}
+            assert record["numbers"]["n_rows"] == record["n_in"] + added
+            before = record["n_in"]
+            for stage in record["stages"]:
+                assert stage["n_in"] == before, stage
+                before = stage["n_out"]
+            assert before == record["n_out"]
+
+
+def test_nothing_is_lost_and_every_drop_is_explained(
+    corpus: Path, tmp_path: Path, executor: Executor
+) -> None:
+    finished = run(pipeline_of(corpus), str(tmp_path / "run"), executor=executor)
+    check_counts(finished)
+    n_lines = sum(len(file.read_text().splitlines()) for file in corpus.iterdir())
+    dropped = pa.concat_tables(
+        pq.read_table(one.path) for one in storage.find(str(tmp_path / "run/dropped/**/*.parquet"))
+    )
+    kept = pq.read_table(tmp_path / "run/tables/good")
+    assert n_lines == dropped.num_rows + kept.num_rows
+    keys = dropped[KEY].to_pylist() + kept[KEY].to_pylist()
+    assert len(set(keys)) == n_lines
+    rows = dropped.to_pylist()
+    assert {row["reason"].split(":")[0] for row in rows} == {
+        "error",
+        "too_few_chars",
+        "exact_duplicate",
+        "where",
+    }
+    for row in rows:
+        if row["reason"] == "too_few_chars":
+            assert row["value"] < row["threshold"] == 60
+            assert len(row["text"]) == row["value"]
+        if row["reason"] == "exact_duplicate":
+            assert row["same_as"] in keys
+            assert row["same_as"] != row[KEY]
+        if row["reason"].startswith("error:"):
+            assert row["_path"].startswith("part-")
+            assert row["_position"] > 0
+            assert row["detail"]
+
+
+def test_the_same_bytes_inline_and_on_ray(
+    corpus: Path, tmp_path: Path, ray_executor: Executor
+) -> None:
+    inline = run(pipeline_of(corpus), str(tmp_path / "a"), executor=InlineExecutor())
+    on_ray = run(pipeline_of(corpus), str(tmp_path / "b"), executor=ray_executor)
+    assert contents(inline) == contents(on_ray)
+
+
+def test_a_second_run_does_nothing(corpus: Path, tmp_path: Path) -> None:
+    first = run(pipeline_of(corpus), str(tmp_path / "run"))
+    before = contents(first)
+    second = run(pipeline_of(corpus), str(tmp_path / "run"))
+    assert set(n_new(second).values()) == {0}
+    assert contents(second) == before
+
+
+def test_a_changed_stage_redoes_only_what_follows(corpus: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    first = run(pipeline_of(corpus), out)
+    changed = run(pipeline_of(corpus, "good.filter.where.expression=score >= 0.6"), out)
+    new = n_new(changed)
+    assert {name for name, n in new.items() if n} == {"good/0", "good/1:write.parquet"}
+    fresh = run(pipeline_of(corpus, "good.filter.where.expression=score >= 0.6"), f"{out}-fresh")
+    assert contents(changed) == contents(fresh)
+    back = run(pipeline_of(corpus), out)
+    assert contents(back) == contents(first)
+    assert {name for name, n in n_new(back).items() if n} == {"good/1:write.parquet"} or not any(
+        n_new(back).values()
+    )
+
+
+def test_new_files_are_added_and_old_shards_reused(
+    corpus: Path, tmp_path: Path, make_corpus: Callable[..., Path]
+) -> None:
+    out = str(tmp_path / "run")
+    first = run(pipeline_of(corpus), out)
+    more = make_corpus(tmp_path / "more", n_files=1, seed=9)
+    (more / "part-0.jsonl").rename(corpus / "part-9.jsonl")
+    second = run(pipeline_of(corpus), out)
+    added = len(second.done["raw/0"].records) - len(first.done["raw/0"].records)
+    assert n_new(second)["raw/0"] == added > 0
+    check_counts(second)
+    fresh = run(pipeline_of(corpus), f"{out}-fresh")
+    kept = [pq.read_table(Path(o, "tables/good"))[KEY].to_pylist() for o in (out, fresh.out)]
+    assert sorted(kept[0]) == sorted(kept[1])
+
+
+def test_a_changed_input_stops_the_run_with_the_list(corpus: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    run(pipeline_of(corpus), out)
+    with (corpus / "part-1.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "new", "text": "A new line. " * 20, "score": 0.9}) + "\n")
+    (corpus / "part-2.jsonl").unlink()
+    with pytest.raises(LedgerError) as caught:
+        run(pipeline_of(corpus), out)
+    assert "changed: part-1.jsonl" in str(caught.value)
+    assert "vanished: part-2.jsonl" in str(caught.value)
+    assert "--accept-inputs" in str(caught.value)
+    accepted = run(pipeline_of(corpus), out, accept_inputs=True)
+    ids = pq.read_table(Path(out, "tables/good"))["id"].to_pylist()
+    assert "new" in ids
+    assert not any(name.startswith("2-") for name in ids)
+    assert 0 < n_new(accepted)["raw/0"] < len(accepted.done["raw/0"].records)
+
+
+def test_one_run_at_a_time(corpus: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    with lock(out), pytest.raises(LedgerError, match="is in use by process"):
+        run(pipeline_of(corpus), out)
+    run(pipeline_of(corpus), out)
+
+
+def test_a_dead_runs_lock_is_recognised(corpus: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    import socket
+
+    dead = {"id": "x", "host": socket.gethostname(), "pid": 1, "started": "0", "time": 0}
+    storage.write_json(storage.join(out, "lock.json"), dead)
+    run(pipeline_of(corpus), out)
+
+
+def test_an_empty_result_is_an_alarm(corpus: Path, tmp_path: Path) -> None:
+    nothing = pipeline_of(corpus, "good.filter.where.expression=score > 2")
+    with pytest.raises(DataError, match=r"good/0: none of \d+ documents is left .*filter.where"):
+        run(nothing, str(tmp_path / "run"))
+    allowed = pipeline_of(corpus, "good.filter.where.expression=score > 2", "allow_empty=true")
+    assert run(allowed, str(tmp_path / "run")).table("good").n_docs == 0
+
+
+def test_too_many_errors_stop_the_run(make_corpus: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_corpus(tmp_path / "in", n_files=1)
+    with (folder / "part-0.jsonl").open("a") as file:
+        file.write("not json\n" * 300)
+    with pytest.raises(StageError, match=r"3\d\d of \d+ documents are errors .*max_error_fraction"):
+        run(pipeline_of(folder), str(tmp_path / "run"))
+
+
+def test_limit_reads_so_many_documents(corpus: Path, tmp_path: Path) -> None:
+    finished = run(pipeline_of(corpus).limited(30), str(tmp_path / "run"))
+    assert sum(record["n_in"] for record in finished.done["raw/0"].records) == 30
+
+
+def test_an_input_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"test\.yaml:7: read\.jsonl: .*nowhere"):
+        run(pipeline_of(tmp_path / "nowhere"), str(tmp_path / "run"))
+
+
+def test_a_run_on_s3(corpus: Path, tmp_path: Path, s3_folder: str, executor: Executor) -> None:
+    for file in corpus.iterdir():
+        storage.write_bytes(f"{s3_folder}/in/{file.name}", file.read_bytes())
+    there = run(pipeline_of(f"{s3_folder}/in"), f"{s3_folder}/run", executor=executor)
+    here = run(pipeline_of(corpus), str(tmp_path / "run"))
+    assert contents(there) == contents(here)
+    again = run(pipeline_of(f"{s3_folder}/in"), f"{s3_folder}/run", executor=executor)
+    assert set(n_new(again).values()) == {0}
+
+
+class Fragile(Map):
+    """Fails on some documents: a stage as users write them."""
+
+    stage: ClassVar[str] = "fix.fragile"
+
+    def needs(self) -> tuple[str, ...]:
+        return ("text",)
+
+    def adds(self) -> Mapping[str, pa.DataType]:
+        return {"n_the": pa.float64()}
+
+    def open(self) -> Callable[[Batch], Batch]:
+        def count(batch: Batch) -> Batch:
+            texts = batch["text"].to_pylist()
+            if any("could time" in text for text in texts):
+                raise ValueError("could time")
+            return batch.with_columns({"n_the": [float(text.count("the")) for text in texts]})
+
+        return count
+
+
+def test_one_bad_row_costs_only_itself(corpus: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline(
+        name="fragile",
+        stages=[Jsonl(path=f"{corpus}/*.jsonl"), Fragile(), Parquet()],
+        max_error_fraction=1.0,
+    )
+    finished = run(pipeline, str(tmp_path / "run"))
+    check_counts(finished)
+    kept = pq.read_table(tmp_path / "run/tables/fragile")
+    assert not any("could time" in text for text in kept["text"].to_pylist())
+    dropped = pq.read_table(tmp_path / "run/dropped/fragile").to_pylist()
+    mine = [row for row in dropped if row["stage"] == "fix.fragile"]
+    assert mine
+    assert {row["reason"] for row in mine} == {"error:ValueError"}
+    assert all(row["detail"] == "ValueError: could time" for row in mine)
+    numbers = pq.read_table(tmp_path / "run/numbers/fragile")
+    assert numbers["n_the"].null_count == len(dropped)
+
+
+class Doubled(Map):
+    """Adds a row to each: a stage that expands."""
+
+    stage: ClassVar[str] = "refine.doubled"
+    expands: ClassVar[bool] = True
+
+    def open(self) -> Callable[[Batch], Batch]:
+        import numpy as np
+
+        from ultraclean.document import PARENT, child_keys
+
+        def double(batch: Batch) -> Batch:
+            order = np.repeat(np.arange(batch.num_rows), 2)
+            both = Batch(batch.data.take(pa.array(order)))
+            ordinals = np.tile(np.arange(2), batch.num_rows)
+            parents = both[KEY]
+            return both.with_columns({PARENT: parents, KEY: child_keys(parents, ordinals)})
+
+        return double
+
+
+def test_a_stage_that_adds_rows(corpus: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline(
+        name="double",
+        stages=[
+            Jsonl(path=f"{corpus}/*.jsonl"),
+            filters.Length(min_chars=60),
+            Doubled(),
+            filters.Length(name="again", min_chars=61),
+            Parquet(),
+        ],
+    )
+    finished = run(pipeline, str(tmp_path / "run"))
+    check_counts(finished)
+    kept = pq.read_table(tmp_path / "run/tables/double")
+    assert len(set(kept[KEY].to_pylist())) == kept.num_rows
+    assert kept.num_rows == 2 * len(set(kept["_parent"].to_pylist()))
+
+
+def test_a_union_says_where_rows_came_from(corpus: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline(
+        name="union",
+        tables={
+            "a": (Jsonl(path=f"{corpus}/part-0.jsonl"),),
+            "b": (Jsonl(path=f"{corpus}/part-1.jsonl"), fix.Lines()),
+            "both": (
+                read.Table(tables=("a", "b")),
+                Parquet(),
+            ),
+        },
+    )
+    finished = run(pipeline, str(tmp_path / "run"))
+    sources = pq.read_table(tmp_path / "run/tables/both")["_source"].to_pylist()
+    assert sources.count("a") == finished.table("a").n_docs
+    assert sources.count("b") == finished.table("b").n_docs
+
+
+def test_drops_text_and_none(corpus: Path, tmp_path: Path) -> None:
+    for drops, expected in (("text", True), ("none", False)):
+        out = tmp_path / drops
+        run(pipeline_of(corpus, f"drops={drops}"), str(out))
+        texts = pq.read_table(out / "dropped/raw").to_pylist()
+        short = [row["text"] for row in texts if row["reason"] == "too_few_chars"]
+        assert all((text is not None) == expected for text in short)

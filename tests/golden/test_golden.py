@@ -1,0 +1,46 @@
+"""A stage whose output changes must change its version."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ultraclean import catalog
+from ultraclean.stage import Barrier, Filter, Map
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def collect() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("golden_collect", HERE / "collect.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_outputs_change_only_with_versions(collect: ModuleType, tmp_path: Path) -> None:
+    recorded = json.loads((HERE / "stages.json").read_text())
+    now = collect.collect(tmp_path)
+    wrong = [
+        f"{name}: its output changed and its version ({now[name]['version']}) did not"
+        for name in recorded
+        if name in now
+        and now[name]["digest"] != recorded[name]["digest"]
+        and now[name]["version"] == recorded[name]["version"]
+    ]
+    assert not wrong, "\n".join([*wrong, "bump `version`, then `make golden`"])
+    assert now == recorded, "run `make golden` and read the difference"
+
+
+def test_every_stage_has_a_golden_case(collect: ModuleType) -> None:
+    covered = {stage.stage for stage, _ in collect.cases().values()}
+    for name in catalog.names():
+        kind = catalog.stage_class(name)
+        if issubclass(kind, Map | Filter | Barrier):
+            assert name in covered, f"{name} has no case in tests/golden/cases"
