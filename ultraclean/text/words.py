@@ -1,0 +1,156 @@
+"""The words of a column, split once per batch and shared by the stages that count them.
+
+`whitespace`: `str.split`, over Unicode white space. Fast; its words carry their punctuation.
+`spacy`: the tokens of spaCy's blank English tokenizer without white space, which is what
+datatrove splits English into (0.3 and later). Use it for decisions equal to a datatrove run.
+Of the two it is the nearer to the published FineWeb, whose decisions were made on tokens that
+split punctuation off, too; by an older datatrove with NLTK's tokenizer, which neither reproduces.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ultraclean.errors import MissingExtra
+from ultraclean.text import characters
+from ultraclean.text.buffers import of_strings, utf8
+
+WordSplitter = Literal["whitespace", "spacy"]
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Words i from doc[d] to doc[d + 1] are those of document d.
+
+    The bytes of word i are joined[begin[i]:begin[i] + n_bytes[i]]; the words of one document lie
+    side by side there, with nothing between them.
+    """
+
+    joined: NDArray[np.uint8]
+    doc: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    n_bytes: NDArray[np.int32]
+    n_chars: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+    classes: NDArray[np.uint8]
+    """Union of the classes of a word's code points; see `characters`."""
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Words per document, int64[n_docs]."""
+        return np.diff(self.doc)
+
+    def per_doc(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sums of a number per word over each document, int64[n_docs]."""
+        total = np.zeros(len(values) + 1, dtype=np.int64)
+        np.cumsum(values, out=total[1:])
+        return total[self.doc[1:]] - total[self.doc[:-1]]
+
+    def filter(self, keep: NDArray[np.bool_]) -> Self:
+        """The words of the kept documents; the bytes are shared, not copied."""
+        counts = self.counts
+        chosen = np.repeat(keep, counts)
+        doc = np.zeros(int(keep.sum()) + 1, dtype=np.int64)
+        np.cumsum(counts[keep], out=doc[1:])
+        return type(self)(
+            self.joined,
+            doc,
+            self.begin[chosen],
+            self.n_bytes[chosen],
+            self.n_chars[chosen],
+            self.hashes[chosen],
+            self.classes[chosen],
+        )
+
+    def of(self, document: int) -> list[str]:
+        """The words of one document, as strings."""
+        found = range(self.doc[document], self.doc[document + 1])
+        return [
+            self.joined[self.begin[i] : self.begin[i] + self.n_bytes[i]].tobytes().decode()
+            for i in found
+        ]
+
+
+def whitespace_words(column: pa.Array) -> Words:
+    """A view: words between Unicode white space."""
+    from ultrakernels.split_words import split_words
+
+    text = utf8(column)
+    return _measured(*split_words(text.data, text.offsets, characters.table(), characters.SPACE))
+
+
+def spacy_words(column: pa.Array) -> Words:
+    """A view: tokens of spaCy's blank English tokenizer, white space removed."""
+    from ultraclean.text.spacy_tokens import tokenizer
+
+    tokens, n_bytes, joined = tokenizer().split(column)
+    doc = np.zeros(len(tokens) + 1, dtype=np.int64)
+    np.cumsum(tokens, out=doc[1:])
+    return _measured(doc, n_bytes, joined)
+
+
+SPLITTERS: Final[dict[WordSplitter, Callable[[pa.Array], Words]]] = {
+    "whitespace": whitespace_words,
+    "spacy": spacy_words,
+}
+
+
+def _measured(
+    doc: NDArray[np.int64], n_bytes: NDArray[np.int32], joined: NDArray[np.uint8]
+) -> Words:
+    from ultrakernels.measure_words import measure_words
+
+    begin = np.zeros(len(n_bytes), dtype=np.int64)
+    np.cumsum(n_bytes[:-1], dtype=np.int64, out=begin[1:])
+    measured = measure_words(joined, begin, n_bytes, characters.table())
+    return Words(joined, doc, begin, n_bytes, *measured)
+
+
+@dataclass(frozen=True, eq=False)
+class WordList:
+    """A short list of words, in the order of their hashes, for `n_listed`."""
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+
+
+def word_list(words: Sequence[str]) -> WordList:
+    from ultrakernels.measure_words import hash_bytes
+
+    ordered = sorted(set(words), key=lambda word: hash_bytes(word.encode()))
+    text = of_strings(ordered)
+    hashes = np.array([hash_bytes(word.encode()) for word in ordered], dtype=np.uint64)
+    return WordList(text.data, text.offsets, hashes)
+
+
+def n_listed(words: Words, listed: WordList) -> NDArray[np.int64]:
+    """How many different words of the list each document has, int64[n_docs]."""
+    from ultrakernels.members import members
+
+    return np.asarray(
+        members(
+            words.joined,
+            words.begin,
+            words.n_bytes,
+            words.hashes,
+            words.doc,
+            listed.data,
+            listed.offsets,
+            listed.hashes,
+        )
+    )
+
+
+def spacy_missing(stage: str, splitter: str) -> list[MissingExtra]:
+    """The error of a stage that is told to split with spaCy where it is not installed."""
+    if splitter != "spacy" or importlib.util.find_spec("spacy") is not None:
+        return []
+    return [MissingExtra(stage, "spacy", 'pip install "spacy>=3.8"')]
