@@ -6,83 +6,26 @@ units have a record for their present input; what has one already is not run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ultraclean import catalog, storage
-from ultraclean.document import Batch
-from ultraclean.errors import DataError, PlanError, StageError
+from ultraclean.alarms import check_losses
+from ultraclean.binding import Binding
+from ultraclean.errors import PlanError
 from ultraclean.exchange import Piece, Sketches
 from ultraclean.executors import Executor, connect
 from ultraclean.executors.base import in_order
+from ultraclean.fingerprint import fingerprint
+from ultraclean.finished import Done, Finished, TableRows
 from ultraclean.ledger import Record, SegmentLedger, digest, lock
-from ultraclean.pipeline import Pipeline, model_refs, table_refs
-from ultraclean.plan import Plan, Segment, check, make_plan, outdated_packages
+from ultraclean.pipeline import Pipeline, table_refs
+from ultraclean.plan import Plan, Segment, check, make_plan
 from ultraclean.progress import Progress, standard
+from ultraclean.publish import replace_folder
 from ultraclean.shards import frozen_shards
-from ultraclean.stage import Artifact, Barrier, Part, Placement, Resources, Rows, Shard, Sink, Stage
-from ultraclean.unit import (
-    RowsUnit,
-    SinkUnit,
-    SketchUnit,
-    read_parquet,
-    run_rows,
-    run_sink,
-    run_sketch,
-)
-
-
-@dataclass
-class Done:
-    """A finished segment: its records in order of shards, and a digest of what it made."""
-
-    segment: Segment
-    fingerprint: str
-    records: list[Record]
-    digest: str
-    card: Record = field(default_factory=dict)
-    folder: str = ""
-    final: list[Piece] = field(default_factory=list)
-    row_counts: list[int] = field(default_factory=list)
-    units: Sequence[Any] = ()
-    n_new: int = 0
-    """Units that this run had to do; of a forecast, those that a run would have to do."""
-
-
-@dataclass
-class Finished:
-    """A finished run: where it is, and what each segment did."""
-
-    out: str
-    plan: Plan
-    done: dict[str, Done]
-
-    @property
-    def report(self) -> str:
-        return storage.join(self.out, "report.html")
-
-    def table(self, name: str) -> TableRows:
-        """The rows of a table, whether or not the pipeline writes it."""
-        return TableRows(name, self.done[self.plan.rows_of[name]])
-
-    def card(self, name: str) -> Record:
-        """The card of an artifact."""
-        return self.done[self.plan.artifact_of[name]].card
-
-
-class TableRows(Rows):
-    """A finished table, read segment file by segment file."""
-
-    def __init__(self, name: str, done: Done) -> None:
-        self.name = name
-        self.n_docs = sum(record["n_out"] for record in done.records)
-        self.digest = done.digest
-        self._paths = [record["data"]["path"] for record in done.records if record["data"]]
-
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        for path in self._paths:
-            yield from read_parquet(path, columns)
+from ultraclean.stage import Artifact, Barrier, Part, Resources, Rows, Shard, Sink, Stage
+from ultraclean.unit import RowsUnit, SinkUnit, SketchUnit, run_rows, run_sink, run_sketch
 
 
 def run(
@@ -221,7 +164,9 @@ class Engine:
                 accept=self.accept,
                 write=self.executor is not None,
             )
-        stages = tuple(self._bound(plan, segment.table, stage) for stage in segment.stages)
+        stages = tuple(
+            Binding(plan, self.done).bound(segment.table, stage) for stage in segment.stages
+        )
         units = []
         for shard in shards:
             state = digest(
@@ -250,34 +195,15 @@ class Engine:
             )
         records, n_new = self._finish(ledger, segment.name, run_rows, units, _resources(stages))
         if self.executor is not None:
-            self._check(segment, records)
+            check_losses(self.pipeline, segment, records)
         state = digest([[r["unit"], r["data"]["digest"] if r["data"] else None] for r in records])
         return Done(segment, mark, records, state, units=units, n_new=n_new)
-
-    def _check(self, segment: Segment, records: list[Record]) -> None:
-        """Stops a run that lost too much: errors beyond their share, or every document."""
-        n_docs = sum(record["n_in"] for record in records)
-        reasons: dict[str, int] = {}
-        for record in records:
-            for stage in record["stages"]:
-                for reason, n in stage["reasons"].items():
-                    if reason.startswith("error:"):
-                        reasons[reason] = reasons.get(reason, 0) + n
-        errors = sum(reasons.values())
-        if errors >= 100 and errors > self.pipeline.max_error_fraction * n_docs:
-            most = ", ".join(f"{n} x {reason}" for reason, n in _most(reasons))
-            raise StageError(
-                f"{segment.name}: {errors} of {n_docs} documents are errors ({most}), more than "
-                f"max_error_fraction {self.pipeline.max_error_fraction}: look at dropped/, or raise it"
-            )
-        if not self.pipeline.allow_empty and not any(record["n_out"] for record in records):
-            raise DataError(_empty(segment, records))
 
     # --- barriers -------------------------------------------------------------------------------
 
     def _barrier(self, plan: Plan, segment: Segment) -> Done:
         upstream = self.done[segment.reads[0]]
-        stage = self._bound(plan, segment.table, segment.stages[0])
+        stage = Binding(plan, self.done).bound(segment.table, segment.stages[0])
         assert isinstance(stage, Barrier)
         mark = digest([fingerprint(stage), upstream.fingerprint])
         ledger = self._ledger(mark, segment)
@@ -331,7 +257,7 @@ class Engine:
     # --- artifacts ------------------------------------------------------------------------------
 
     def _artifact(self, plan: Plan, segment: Segment) -> Done:
-        stage = self._bound(plan, segment.table, segment.stages[0])
+        stage = Binding(plan, self.done).bound(segment.table, segment.stages[0])
         assert isinstance(stage, Artifact)
         inputs: dict[str, Rows] = {}
         if segment.reads and plan.segment(segment.reads[0]).table == segment.table:
@@ -360,7 +286,7 @@ class Engine:
 
     def _sink(self, plan: Plan, segment: Segment) -> Done:
         upstream = self.done[segment.reads[0]]
-        stage = self._bound(plan, segment.table, segment.stages[0])
+        stage = Binding(plan, self.done).bound(segment.table, segment.stages[0])
         assert isinstance(stage, Sink)
         mark = digest([fingerprint(stage), upstream.fingerprint])
         ledger = self._ledger(mark, segment)
@@ -427,75 +353,6 @@ class Engine:
         progress.end()
         return [records[unit.unit] for unit in units], len(missing)
 
-    def _bound(self, plan: Plan, table: str, stage: Stage) -> Stage:
-        """The stage with artifacts' names replaced by their folders, and its own random seed."""
-        update: dict[str, Any] = {}
-        for name, reference in model_refs(stage):
-            if reference in plan.artifact_of:
-                update[name] = self.done[plan.artifact_of[reference]].folder
-            else:
-                update[name] = storage.expand(reference)
-        for name, reference in table_refs(stage):
-            chosen = self._chosen(plan, reference)
-            if chosen is not None:
-                value = getattr(stage, name)
-                others = [value] if isinstance(value, str) else list(value)
-                names = [n for other in others for n in (self._chosen(plan, other) or [other])]
-                update[name] = tuple(names)
-        if "seed" in type(stage).model_fields and dict(stage)["seed"] is None:
-            update["seed"] = int(digest([self.pipeline.seed, table, stage.called])[:8], 16)
-        return stage.model_copy(update=update) if update else stage
-
-    def _chosen(self, plan: Plan, reference: str) -> list[str] | None:
-        """The tables that a card lists under `artifact.field`; None if it is a plain table."""
-        if reference in plan.pipeline.tables:
-            return None
-        table, _, name = reference.partition(".")
-        card = self.done[plan.artifact_of[table]].card
-        chosen = card.get(name)
-        if not isinstance(chosen, list):
-            fields = ", ".join(key for key, value in card.items() if isinstance(value, list))
-            raise PlanError.one(reference, f"the card of {table} lists no tables there: {fields}")
-        if not chosen:
-            raise DataError(
-                f"{reference} is empty: {card.get('reason', f'see the card of {table}')}"
-            )
-        return [str(one) for one in chosen]
-
-
-def fingerprint(stage: Stage, tables: Collection[str] = ()) -> list[Any]:
-    """What decides a stage's output: name, version, fields, files, and packages that matter.
-
-    A model that is one of `tables` is left out: its digest is part of the segment's.
-    """
-    placed = {
-        name
-        for name, info in type(stage).model_fields.items()
-        if any(isinstance(mark, Placement) for mark in info.metadata)
-    }
-    models = {name for name, _ in model_refs(stage)}
-    fields = stage.model_dump(mode="json", exclude=placed | models | {"name"})
-    paths = [*stage.files(), *(path for _, path in model_refs(stage) if path not in tables)]
-    files = {path: storage.stamp(path) for path in paths}
-    return [stage.stage, stage.version, fields, files, list(outdated_packages(stage))]
-
-
-def replace_folder(out: str, name: str, extension: str, state: str) -> None:
-    """Makes way for what a folder shows: removes files of another state, which can be made again.
-
-    The segments from which they were written stay, so this deletes copies only.
-    """
-    path = storage.join(out, "ledger", "shown.json")
-    shown = storage.read_json(path) if storage.exists(path) else {}
-    key = f"{name}/*{extension}"
-    if shown.get(key) == state:
-        return
-    folder = storage.join(out, name)
-    for file in storage.names_in(folder):
-        if file.endswith(extension):
-            storage.remove(storage.join(folder, file))
-    storage.write_json(path, {**shown, key: state})
-
 
 def _shown_folder(plan: Plan, segment: Segment) -> str:
     """`tables/<table>`, and below it one folder per sink where a table has several."""
@@ -545,23 +402,3 @@ def _resources(stages: Iterable[Stage]) -> Any:
     """The most that any stage of a segment asks for."""
     asked = [Resources(), *(stage.resources for stage in stages)]
     return max(asked, key=lambda resources: (resources.gpus, resources.model, resources.cpus))
-
-
-def _empty(segment: Segment, records: list[Record]) -> str:
-    n_docs = sum(record["n_in"] for record in records)
-    reasons: dict[str, int] = {}
-    for record in records:
-        for stage in record["stages"]:
-            for reason, n in stage["reasons"].items():
-                key = f"{stage['label']}: {reason}"
-                reasons[key] = reasons.get(key, 0) + n
-    most = "; ".join(f"{n} x {reason}" for reason, n in _most(reasons))
-    why = f" ({most})" if most else ""
-    return (
-        f"{segment.name}: none of {n_docs} documents is left{why}. "
-        "If that is expected, set allow_empty: true"
-    )
-
-
-def _most(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:5]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ultraclean.engine import Done, Engine
+from ultraclean.engine import Engine
+from ultraclean.finished import Done
 from ultraclean.pipeline import Pipeline
 from ultraclean.plan import Plan, Segment, make_plan
 

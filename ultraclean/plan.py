@@ -7,8 +7,7 @@ upstreams finish (an artifact's digest, a barrier's verdicts).
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -371,12 +370,3 @@ def _makers(column: str) -> list[str]:
         if column in stage.adds():
             makers.append(name)
     return makers
-
-
-def outdated_packages(stage: Stage) -> Iterator[tuple[str, str]]:
-    """(distribution, version) of the packages that change a stage's output."""
-    for name in stage.packages:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield name, "absent"

@@ -12,16 +12,32 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ultraclean import storage
-from ultraclean.engine import replace_folder
 from ultraclean.ledger import digest
 from ultraclean.rowgroups import HashedFile, Regrouper
 from ultraclean.unit import read_parquet
 
 if TYPE_CHECKING:
-    from ultraclean.engine import Done, Finished
     from ultraclean.executors import Executor
+    from ultraclean.finished import Done, Finished
 
 FILE_BYTES = 256 * 2**20
+
+
+def replace_folder(out: str, name: str, extension: str, state: str) -> None:
+    """Makes way for what a folder shows: removes files of another state, which can be made again.
+
+    The segments from which they were written stay, so this deletes copies only.
+    """
+    path = storage.join(out, "ledger", "shown.json")
+    shown = storage.read_json(path) if storage.exists(path) else {}
+    key = f"{name}/*{extension}"
+    if shown.get(key) == state:
+        return
+    folder = storage.join(out, name)
+    for file in storage.names_in(folder):
+        if file.endswith(extension):
+            storage.remove(storage.join(folder, file))
+    storage.write_json(path, {**shown, key: state})
 
 
 @dataclass(frozen=True)

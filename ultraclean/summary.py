@@ -12,8 +12,8 @@ from ultraclean.ledger import Record
 from ultraclean.progress import duration
 
 if TYPE_CHECKING:
-    from ultraclean.engine import Done, Finished
     from ultraclean.executors import Executor
+    from ultraclean.finished import Done, Finished
 
 
 def write_run_files(finished: Finished, executor: Executor) -> None:

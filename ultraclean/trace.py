@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from ultraclean import storage
 from ultraclean.document import AT, ERROR, KEY, KEY_TYPE, Batch
-from ultraclean.engine import Done
 from ultraclean.errors import DataError
+from ultraclean.finished import Done
 from ultraclean.forecast import look
 from ultraclean.ledger import Record
 from ultraclean.passage import Link
