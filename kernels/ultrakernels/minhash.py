@@ -15,14 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ultrakernels.shingles import Bytes, mix, next_word, shingle, text_buffers
+from ultrakernels.shingles import minima, mix, text_buffers
 from ultrakernels.shingles import reference as reference_shingles
 
 MERSENNE: Final = np.uint64((1 << 61) - 1)
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
-# Shingles of a document that are held at once: they stay in the first-level cache while all
-# permutations pass over them, and a document of any length needs no more memory.
-_BLOCK: Final = 2048
 
 
 def parameters(seed: int, n_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -45,7 +42,7 @@ def signatures(
     offsets, data = text_buffers(column)
     out = np.full((len(column), len(a)), 0xFFFFFFFF, dtype=np.uint32)
     n_shingles = np.zeros(len(column), dtype=np.int64)
-    _signatures(offsets.view(np.uint64), data, ngram, a, b, out, n_shingles)
+    minima(offsets.view(np.uint64), data, ngram, a, b, out, n_shingles)
     return out, n_shingles
 
 
@@ -62,56 +59,6 @@ def reference(
             x = (found >> np.uint64(32)).astype(np.uint32)
             out[row] = (x[:, None] * a[None] + b[None]).min(axis=0)
     return out, n_shingles
-
-
-@numba.njit(cache=True, nogil=True)
-def _lower(signature: NDArray[np.uint32], block: NDArray[np.uint32], a: NDArray[np.uint32], b: NDArray[np.uint32]) -> None:  # fmt: skip
-    """Takes the minimum over one more block of shingles. The inner loop is what LLVM vectorises."""
-    for k in range(len(a)):
-        factor = a[k]
-        shift = b[k]
-        lowest = signature[k]
-        for i in range(len(block)):
-            value = np.uint32(factor * block[i] + shift)
-            lowest = min(value, lowest)
-        signature[k] = lowest
-
-
-@numba.njit(cache=True, nogil=True)
-def _signatures(  # noqa: PLR0917 (a loop over arrays takes them one by one)
-    offsets: NDArray[np.uint64],
-    data: Bytes,
-    ngram: int,
-    a: NDArray[np.uint32],
-    b: NDArray[np.uint32],
-    out: NDArray[np.uint32],
-    n_shingles: NDArray[np.int64],
-) -> None:
-    words = np.empty(_BLOCK + ngram, dtype=np.uint64)
-    block = np.empty(_BLOCK, dtype=np.uint32)
-    size = np.uint64(ngram)
-    for doc in range(len(n_shingles)):
-        at, end = offsets[doc], offsets[doc + 1]
-        n_words = 0
-        n_found = 0
-        found = True
-        while found:
-            while found and n_words < _BLOCK + ngram - 1:
-                found, h, at = next_word(data, at, end)
-                if found:
-                    words[n_words] = h
-                    n_words += 1
-            n_block = max(0, n_words - ngram + 1)
-            for i in range(n_block):
-                block[i] = np.uint32(shingle(words, np.uint64(i), size) >> np.uint64(32))
-            if n_block:
-                _lower(out[doc], block[:n_block], a, b)
-            n_found += n_block
-            # The last words begin the next block's first shingles.
-            for i in range(n_words - n_block):
-                words[i] = words[n_block + i]
-            n_words -= n_block
-        n_shingles[doc] = n_found
 
 
 def band_keys(

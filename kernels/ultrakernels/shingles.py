@@ -24,6 +24,10 @@ _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 
+# Shingles of a document that are held at once: they stay in the first-level cache while all
+# permutations pass over them, and a document of any length needs no more memory.
+_BLOCK: Final = 2048
+
 SEPARATES: Final = ((0x80, 0xA9), (0xAB, 0xB4), (0xB6, 0xB9), (0xBB, 0xBF), (0xD7, 0xD7), (0xF7, 0xF7),
     (0x2000, 0x2BFF), (0x2E00, 0x2E7F), (0x3000, 0x303F), (0xFE00, 0xFE1F), (0xFE30, 0xFE6F),
     (0xFEFF, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65), (0xFFF0, 0xFFFF),
@@ -172,6 +176,64 @@ def shingle_sets(column: pa.Array, ngram: int) -> pa.Array:
     ends = np.cumsum([0, *(len(found) for found in sets)])
     values = np.concatenate(sets) if sets else np.zeros(0, dtype=np.uint64)
     return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(values, pa.uint64()))
+
+
+# --- minima of permuted shingles ------------------------------------------------------------------
+
+
+@numba.njit(cache=True, nogil=True)
+def _lower(signature: NDArray[np.uint32], block: NDArray[np.uint32], a: NDArray[np.uint32], b: NDArray[np.uint32]) -> None:  # fmt: skip
+    """Takes the minimum over one more block of shingles. The inner loop is what LLVM vectorises."""
+    for k in range(len(a)):
+        factor = a[k]
+        shift = b[k]
+        lowest = signature[k]
+        for i in range(len(block)):
+            value = np.uint32(factor * block[i] + shift)
+            lowest = min(value, lowest)
+        signature[k] = lowest
+
+
+@numba.njit(cache=True, nogil=True)
+def minima(  # noqa: PLR0917 (a loop over arrays takes them one by one)
+    offsets: NDArray[np.uint64],
+    data: Bytes,
+    ngram: int,
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    out: NDArray[np.uint32],
+    n_shingles: NDArray[np.int64],
+) -> None:
+    """Lowers each document's row of `out` to the minima of a * shingle + b, modulo 2^32.
+
+    Here and not in `minhash.py`: numba's cache of a function does not see that one which it calls
+    in another file has changed.
+    """
+    words = np.empty(_BLOCK + ngram, dtype=np.uint64)
+    block = np.empty(_BLOCK, dtype=np.uint32)
+    size = np.uint64(ngram)
+    for doc in range(len(n_shingles)):
+        at, end = offsets[doc], offsets[doc + 1]
+        n_words = 0
+        n_found = 0
+        found = True
+        while found:
+            while found and n_words < _BLOCK + ngram - 1:
+                found, h, at = next_word(data, at, end)
+                if found:
+                    words[n_words] = h
+                    n_words += 1
+            n_block = max(0, n_words - ngram + 1)
+            for i in range(n_block):
+                block[i] = np.uint32(shingle(words, np.uint64(i), size) >> np.uint64(32))
+            if n_block:
+                _lower(out[doc], block[:n_block], a, b)
+            n_found += n_block
+            # The last words begin the next block's first shingles.
+            for i in range(n_words - n_block):
+                words[i] = words[n_block + i]
+            n_words -= n_block
+        n_shingles[doc] = n_found
 
 
 # --- the same, obviously right ------------------------------------------------------------------

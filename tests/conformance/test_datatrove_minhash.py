@@ -59,7 +59,7 @@ def test_signatures_are_the_same_bits(tmp_path: Path, shared_data: Path, stage: 
     texts = read(folder / "bbc.jsonl.gz", 40) + read(folder / "zh_lctt.jsonl.gz", 5)
     texts += ["", "too short", "Ünï 12,5 😀 naïve — “quoted” x\r\ny\x00z", "a b c d e f g"]
     step = theirs(tmp_path, stage)
-    signature, n_shingles = datatrove_signer(stage)(pa.array(texts))
+    signature, n_shingles, _ = datatrove_signer(stage)(pa.array(texts))
     for row, text in enumerate(texts):
         shingles = step.get_shingles(text)
         assert n_shingles[row] == len(shingles)
@@ -102,6 +102,17 @@ def test_clusters_are_the_same(tmp_path: Path, shared_data: Path) -> None:
     assert sorted(map(sorted, found.values())) == sorted(map(sorted, expected.values()))
     # Which copy is kept differs: theirs is the root of the last merge, ours the lowest key.
     assert card["dropped"] == len(removed) > 40
+
+
+def test_their_shingles_verified(tmp_path: Path) -> None:
+    text = "Spelling, words and numbers such as 12.5 are simplified before anything is compared"
+    texts = [text, text.upper().replace("12.5", "7"), text + " or counted"]
+    jaccard = 9 / 11
+    for threshold, n_dropped in ((jaccard, 2), (jaccard + 0.01, 1)):
+        folder = tmp_path / str(n_dropped)
+        folder.mkdir()
+        stage = Minhash(dialect="datatrove", verify=threshold, rows=1)
+        assert ours(folder, stage, texts)[2]["dropped"] == n_dropped
 
 
 def ours(

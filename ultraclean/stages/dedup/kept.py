@@ -208,6 +208,7 @@ def count_groups(sketches: Sketches, verdicts: list[Piece]) -> dict[str, Any]:
 
 def size_counts(table: pa.Table) -> pa.Table:
     size, n = np.unique(table.filter(table["kept"])["cluster_size"].to_numpy(), return_counts=True)
+    size, n = size[size > 1], n[size > 1]
     return pa.table({"size": pa.array(size, pa.int64()), "n": pa.array(n, pa.int64())})
 
 

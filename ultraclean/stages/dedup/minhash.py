@@ -1,9 +1,9 @@
-"""Removes near duplicates: documents that share a MinHash band with a better one, transitively.
+"""Removes near duplicates: documents that share a MinHash band with a better one.
 
 Signatures are `bands * rows` minima over the word n-grams of a document (Broder 1997); two documents
 of Jaccard similarity s share at least one band with probability 1 - (1 - s^rows)^bands, which is
 one half at s = 0.68 for the default 14 bands of 8 rows (FineWeb's). How components are made is in
-`clusters.py`, how the kept copy is chosen in `kept.py`.
+`clusters.py`, how the kept copy is chosen in `kept.py`, what `verify` does in `verified.py`.
 
 Different from datatrove: words are split by a kernel (`ultrakernels.shingles`) and hashed without
 making strings, the permutations are 32-bit, the kept copy is chosen by stated columns rather than by
@@ -27,13 +27,14 @@ from pydantic import Field
 from ultraclean.document import AT, KEY, Batch, texts
 from ultraclean.errors import MissingExtra
 from ultraclean.stage import Barrier, Decision
-from ultraclean.stages.dedup import clusters, kept
+from ultraclean.stages.dedup import clusters, kept, verified
 
 if TYPE_CHECKING:
     from ultraclean.exchange import Home, Sketches
 
-Signer = Callable[[pa.Array], tuple[NDArray[Any], NDArray[np.int64]]]
-"""A text column -> (signature uint32 or uint64 [n_docs, n_perm], n_shingles int64[n_docs])."""
+Signed = tuple[NDArray[Any], NDArray[np.int64], pa.Array | None]
+"""(signature uint32 or uint64 [n_docs, n_perm], n_shingles int64[n_docs], with `verify` the sets)."""
+Signer = Callable[[pa.Array], Signed]
 
 
 class Minhash(Barrier):
@@ -60,6 +61,13 @@ class Minhash(Barrier):
     estimate: bool = Field(
         default=True,
         description="carry a byte per permutation, to estimate the similarity of removed documents",
+    )
+    verify: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="drop only what has at least this exact Jaccard similarity to a kept document "
+        "(sketches then carry 8 bytes per shingle); off: whatever is connected is one cluster",
     )
     max_cluster: int | None = Field(
         default=1000, ge=2, description="a cluster with more documents raises an alarm"
@@ -90,13 +98,16 @@ class Minhash(Barrier):
     def resolve(self, sketches: Sketches) -> dict[str, Any]:
         labels, work = clusters.components(sketches, self.bands)
         columns = [AT, KEY, *kept.rank_names(self.priority)]
-        columns += [kept.SIGNATURE] if self.estimate else []
         group = functools.partial(by_root, labels)
-        n_bytes = 128 + (self.bands * self.rows if self.estimate else 0)
-        card = kept.elect(sketches, group, columns, n_bytes)
+        if self.verify is not None:
+            card = verified.verify(sketches, group, columns, self.verify)
+        else:
+            columns += [kept.SIGNATURE] if self.estimate else []
+            n_bytes = 128 + (self.bands * self.rows if self.estimate else 0)
+            card = kept.elect(sketches, group, columns, n_bytes)
         counted = sketches.collect(sketches.step("short", count_short, columns=["bands"]))
         card["too_short"] = 0 if counted is None else pc.sum(counted["n"]).as_py()
-        return {**card, "work": work, "alarms": kept.alarms(self.label, card, self.max_cluster)}
+        return {**card, "work": work, "alarms": kept.alarms(self.called, card, self.max_cluster)}
 
     def apply(
         self, card: Mapping[str, Any], verdicts: pa.Table | None
@@ -111,23 +122,27 @@ def sketch_rows(stage: Minhash, signer: Signer, batch: Batch) -> pa.RecordBatch:
     """`bands` binary[8 * bands], null if too short; `signature` binary[bands * rows]; ranks."""
     from ultrakernels import minhash
 
-    signature, n_shingles = signer(batch[stage.column])
+    signature, n_shingles, shingles = signer(batch[stage.column])
     keys = minhash.band_keys(signature, stage.bands, stage.rows, stage.seed)
     columns = {"bands": binary_rows(keys.view(np.uint8), null=n_shingles == 0)}
-    if stage.estimate:
+    if shingles is not None:
+        columns[verified.SHINGLES] = shingles
+    if stage.estimate and stage.verify is None:
         columns[kept.SIGNATURE] = binary_rows(minhash.signature_bytes(signature))
-    return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.label, batch, stage.priority))
+    return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.called, batch, stage.priority))
 
 
 def kernel_signer(stage: Minhash) -> Signer:
     from ultrakernels import minhash
+    from ultrakernels.shingles import shingle_sets
 
     a, b = minhash.parameters(stage.seed, stage.bands * stage.rows)
 
-    def sign(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def sign(column: pa.Array) -> Signed:
         if stage.normalise == "simplify":
             column = simplify(column)
-        return minhash.signatures(column, stage.ngram, a, b)
+        sets = None if stage.verify is None else shingle_sets(column, stage.ngram)
+        return *minhash.signatures(column, stage.ngram, a, b), sets
 
     return sign
 
@@ -155,16 +170,19 @@ def datatrove_signer(stage: Minhash) -> Signer:
     hash_of = shingle_hash(stage.shingle_hash)
     a, b = minhash.mersenne_parameters(stage.seed, stage.bands * stage.rows)
 
-    def sign(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        hashes, n_shingles = [], []
+    def sign(column: pa.Array) -> Signed:
+        hashes, n_shingles, sets = [], [], []
         for text in texts(column):
             found = [hash_of(" ".join(some).encode()) for some in ngrams(words_of(simplify_text(text)), stage.ngram)]  # fmt: skip
             hashes.extend(found)
+            sets.append(sorted(set(found)) if stage.verify is not None else [])
             n_shingles.append(len(found))
         counts = np.array(n_shingles, dtype=np.int64)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         shingles = np.array(hashes, dtype=np.uint64)
-        return minhash.mersenne_signatures(shingles, offsets, a, b), counts
+        signature = minhash.mersenne_signatures(shingles, offsets, a, b)
+        lists = None if stage.verify is None else pa.array(sets, pa.large_list(pa.uint64()))
+        return signature, counts, lists
 
     return sign
 
