@@ -31,8 +31,12 @@ pytest.importorskip("spacy", reason="spacy is not installed: ultraclean-data[dat
 
 from datatrove.data import Document
 from datatrove.pipeline import filters as theirs
-from datatrove.pipeline.filters import c4_filters, fineweb_quality_filter
-from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_filter
+from datatrove.pipeline.filters import (
+    c4_filters,
+    fineweb_quality_filter,
+    gopher_quality_filter,
+    gopher_repetition_filter,
+)
 from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION, split_into_sentences
 from datatrove.utils.word_tokenizers import load_word_tokenizer
 
@@ -313,7 +317,7 @@ def compare(
 
 
 def test_punctuation_is_theirs() -> None:
-    assert characters.TERMINAL == set(TERMINAL_PUNCTUATION)
+    assert set(TERMINAL_PUNCTUATION) == characters.TERMINAL
     assert characters.PUNCTUATION_MARKS == PUNCTUATION_SET
 
 

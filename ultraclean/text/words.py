@@ -9,7 +9,6 @@ split punctuation off, too; by an older datatrove with NLTK's tokenizer, which n
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self
@@ -18,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ultraclean.errors import MissingExtra
 from ultraclean.text import characters
 from ultraclean.text.buffers import of_strings, utf8
 
@@ -147,10 +145,3 @@ def n_listed(words: Words, listed: WordList) -> NDArray[np.int64]:
             listed.hashes,
         )
     )
-
-
-def spacy_missing(stage: str, splitter: str) -> list[MissingExtra]:
-    """The error of a stage that is told to split with spaCy where it is not installed."""
-    if splitter != "spacy" or importlib.util.find_spec("spacy") is not None:
-        return []
-    return [MissingExtra(stage, "spacy", 'pip install "spacy>=3.8"')]

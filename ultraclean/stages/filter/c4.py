@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, Literal
 
 import numpy as np
@@ -27,7 +27,6 @@ from ultraclean.document import Batch, texts
 from ultraclean.errors import MissingExtra
 from ultraclean.stage import Decision, Filter, absent, at_least, decide
 from ultraclean.text.sentences import SentenceSplitter, n_sentences
-from ultraclean.text.words import spacy_missing
 
 CITATION: Final = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 LINE_ENDS: Final = (".", "?", "!", '"', "'")
@@ -46,6 +45,7 @@ class C4(Filter):
     stage: ClassVar[str] = "filter.c4"
     paper: ClassVar[str] = "Raffel et al. 2020 (C4), 2.2; semantics of datatrove 0.10.1"
     reasons: ClassVar[tuple[str, ...]] = ("lorem_ipsum", "curly_bracket", "too_few_sentences")
+    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
 
     dialect: Literal["datatrove"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
@@ -79,7 +79,7 @@ class C4(Filter):
         return ("text",)
 
     def missing_extras(self) -> list[MissingExtra]:
-        return spacy_missing(self.stage, self.sentences)
+        return super().missing_extras() if self.sentences == "spacy" else []
 
     def open(self) -> Callable[[Batch], Decision]:
         rules = [
@@ -117,10 +117,11 @@ class C4(Filter):
     def _sentences(self, documents: list[list[str]]) -> NDArray[np.int64]:
         """Sentences in the kept lines of each document, int64[n_docs]."""
         counts = n_sentences([line for kept in documents for line in kept], self.sentences)
-        total = np.concatenate([[0], np.cumsum(counts)])
-        ends = np.cumsum([len(kept) for kept in documents])
-        starts = np.concatenate([[0], ends[:-1]])
-        return np.asarray(total[ends] - total[starts], dtype=np.int64)
+        total = np.zeros(len(counts) + 1, dtype=np.int64)
+        np.cumsum(counts, out=total[1:])
+        ends = np.zeros(len(documents) + 1, dtype=np.int64)
+        np.cumsum([len(kept) for kept in documents], out=ends[1:])
+        return np.diff(total[ends])
 
     def _lines(self, text: str) -> tuple[list[str], Counter[str]]:
         """The kept lines, and how many went for which cause; stops at a line that drops the text."""

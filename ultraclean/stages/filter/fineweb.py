@@ -9,7 +9,7 @@ Deliberately different: all measures are taken for every document, and off is No
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from ultraclean.stage import Decision, Filter, absent, at_least, at_most, decide
 from ultraclean.text.characters import TERMINAL
 from ultraclean.text.lines import NonblankLines
 from ultraclean.text.ratios import ratio
-from ultraclean.text.words import SPLITTERS, WordSplitter, spacy_missing
+from ultraclean.text.words import SPLITTERS, WordSplitter
 
 
 class Fineweb(Filter):
@@ -34,6 +34,7 @@ class Fineweb(Filter):
         "repeated_line_chars",
         "list",
     )
+    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
 
     dialect: Literal["datatrove"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
@@ -76,7 +77,7 @@ class Fineweb(Filter):
         return ("text",)
 
     def missing_extras(self) -> list[MissingExtra]:
-        return spacy_missing(self.stage, self.words)
+        return super().missing_extras() if self.words == "spacy" else []
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]

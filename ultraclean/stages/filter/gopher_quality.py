@@ -10,7 +10,7 @@ None), and the minimum share of words with a letter is named as the minimum that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from ultraclean.stage import Decision, Filter, at_least, at_most, decide
 from ultraclean.text import characters
 from ultraclean.text.lines import line_marks
 from ultraclean.text.ratios import ratio
-from ultraclean.text.words import SPLITTERS, WordSplitter, n_listed, spacy_missing, word_list
+from ultraclean.text.words import SPLITTERS, WordSplitter, n_listed, word_list
 
 
 class GopherQuality(Filter):
@@ -40,6 +40,7 @@ class GopherQuality(Filter):
         "too_few_alphabetic_words",
         "too_few_stop_words",
     )
+    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
 
     dialect: Literal["datatrove"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
@@ -85,7 +86,7 @@ class GopherQuality(Filter):
         return ("text",)
 
     def missing_extras(self) -> list[MissingExtra]:
-        return spacy_missing(self.stage, self.words)
+        return super().missing_extras() if self.words == "spacy" else []
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]

@@ -11,7 +11,7 @@ None), and each n has its own field and reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from ultraclean.errors import MissingExtra
 from ultraclean.stage import Decision, Filter, Rule, absent, at_most, decide
 from ultraclean.text.lines import repeated_lines, repeated_paragraphs
 from ultraclean.text.ratios import ratio
-from ultraclean.text.words import SPLITTERS, Words, WordSplitter, spacy_missing
+from ultraclean.text.words import SPLITTERS, Words, WordSplitter
 
 TOP_SIZES = (2, 3, 4)
 REPEATED_SIZES = (5, 6, 7, 8, 9, 10)
@@ -45,6 +45,7 @@ class GopherRepetition(Filter):
         *(f"top_{n}gram" for n in TOP_SIZES),
         *(f"repeated_{n}grams" for n in REPEATED_SIZES),
     )
+    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
 
     dialect: Literal["datatrove"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
@@ -80,7 +81,7 @@ class GopherRepetition(Filter):
         return ("text",)
 
     def missing_extras(self) -> list[MissingExtra]:
-        return spacy_missing(self.stage, self.words)
+        return super().missing_extras() if self.words == "spacy" else []
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]

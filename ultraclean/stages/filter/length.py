@@ -5,7 +5,7 @@ Our own; the limits of a model or a format, not a quality rule. Characters are c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from ultraclean.document import Batch, n_bytes, n_chars
 from ultraclean.errors import MissingExtra
 from ultraclean.stage import Decision, Filter, Rule, at_least, at_most, decide
-from ultraclean.text.words import SPLITTERS, WordSplitter, spacy_missing
+from ultraclean.text.words import SPLITTERS, WordSplitter
 
 
 def _limit(what: str) -> Any:
@@ -32,6 +32,7 @@ class Length(Filter):
         "too_few_bytes",
         "too_many_bytes",
     )
+    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
 
     min_chars: int | None = _limit("fewest characters")
     max_chars: int | None = _limit("most characters")
@@ -60,7 +61,7 @@ class Length(Filter):
         return ("text",)
 
     def missing_extras(self) -> list[MissingExtra]:
-        return spacy_missing(self.stage, self.words)
+        return super().missing_extras() if self.words == "spacy" else []
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]

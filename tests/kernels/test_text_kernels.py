@@ -1,0 +1,171 @@
+"""The text kernels against their references, on random and on awkward texts."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from ultrakernels import (
+    duplicate_ngrams,
+    duplicate_spans,
+    line_marks,
+    measure_words,
+    members,
+    newline_spans,
+    nonblank_lines,
+    split_words,
+    strip_ends,
+    top_ngrams,
+)
+
+from ultraclean.text import characters
+from ultraclean.text.buffers import Utf8, of_strings
+from ultraclean.text.words import Words, whitespace_words, word_list
+
+PIECES = [
+    *["a", "ab", "b", "bc", "c", "the", "word.", "é", "中", "文。", "😀", "e\u0301", "\u200b", "…", "..."],
+    *["....", "•", "-", "#", "\0", "\ufeff", "x" * 40, "ʼn", "ß"],
+]  # fmt: skip
+GAPS = [
+    *[" ", " ", " ", "\n", "\n\n", "\n\n\n", "\r\n", "\r", "\t", "\v", "\f", "\x1c", "\x1d", "\x1e"],
+    *["\x1f", "\x85", "\xa0", "\u1680", "\u2003", "\u2028", "\u2029", "\u202f", "\u3000", ""],
+]  # fmt: skip
+
+
+def make_texts(seed: int) -> list[str]:
+    rng = random.Random(seed)
+    texts = [
+        "",
+        " ",
+        "\n",
+        "\n\n",
+        "a",
+        "\na\n",
+        "中",
+        "\u3000中\u3000",
+        "...",
+        ". ..",
+        "a\r\n\r\nb",
+        "-",
+    ]
+    for _ in range(120):
+        pieces = rng.sample(PIECES, rng.choice([1, 2, 3, len(PIECES)]))
+        gaps = rng.sample(GAPS, rng.choice([1, 2, len(GAPS)]))
+        length = rng.choice([1, 2, 5, 20, 60])
+        texts.append("".join(rng.choice(pieces) + rng.choice(gaps) for _ in range(length)))
+    rng.shuffle(texts)
+    return texts
+
+
+@pytest.fixture(params=range(4))
+def text(request: pytest.FixtureRequest) -> Utf8:
+    return of_strings(make_texts(request.param))
+
+
+@pytest.fixture
+def words(text: Utf8) -> Words:
+    import pyarrow as pa
+
+    rows = [text.data[a:b].tobytes().decode() for a, b in itertools.pairwise(text.offsets)]
+    return whitespace_words(pa.array(rows))
+
+
+def same(found: object, expected: object) -> None:
+    found = found if isinstance(found, tuple) else (found,)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    assert len(found) == len(expected)
+    for mine, wanted in zip(found, expected, strict=True):
+        assert mine.dtype == wanted.dtype
+        np.testing.assert_array_equal(mine, wanted)
+
+
+def test_split_words(text: Utf8) -> None:
+    arguments = (text.data, text.offsets, characters.table(), characters.SPACE)
+    same(split_words.split_words(*arguments), split_words.reference(*arguments))
+
+
+def test_measure_words(words: Words) -> None:
+    arguments = (words.joined, words.begin, words.n_bytes, characters.table())
+    same(measure_words.measure_words(*arguments), measure_words.reference(*arguments))
+
+
+def tokens(words: Words) -> tuple[np.ndarray, ...]:
+    return words.joined, words.begin, words.n_bytes, words.n_chars, words.hashes, words.doc
+
+
+def test_top_ngrams(words: Words) -> None:
+    arguments = (*tokens(words), 4)
+    same(top_ngrams.top_ngrams(*arguments), top_ngrams.reference(*arguments))
+
+
+def test_duplicate_ngrams(words: Words) -> None:
+    arguments = (*tokens(words), np.array([1, 2, 3, 5, 10]))
+    same(duplicate_ngrams.duplicate_ngrams(*arguments), duplicate_ngrams.reference(*arguments))
+
+
+def test_equal_hashes_are_not_taken_for_equal_words(words: Words) -> None:
+    constant = np.zeros_like(words.hashes)
+    blind = (*tokens(words)[:4], constant, words.doc)
+    same(top_ngrams.top_ngrams(*blind, 4), top_ngrams.reference(*blind, 4))
+    sizes = np.array([2, 5])
+    same(
+        duplicate_ngrams.duplicate_ngrams(*blind, sizes), duplicate_ngrams.reference(*blind, sizes)
+    )
+
+
+def test_ngrams_of_words_longer_than_the_table_of_powers() -> None:
+    import pyarrow as pa
+
+    long = "x" * 3000
+    words = whitespace_words(pa.array([f"{long} b {long} b {long} b", f"a{long} {long}a " * 3]))
+    arguments = (*tokens(words), np.array([2, 3]))
+    same(duplicate_ngrams.duplicate_ngrams(*arguments), duplicate_ngrams.reference(*arguments))
+
+
+def test_newline_spans_and_what_repeats_in_them(text: Utf8) -> None:
+    for min_run in (1, 2):
+        arguments = (text.data, text.offsets[:-1], text.offsets[1:], min_run)
+        spans = newline_spans.newline_spans(*arguments)
+        same(spans, newline_spans.reference(*arguments))
+        repeated = duplicate_spans.duplicate_spans(text.data, *spans)
+        same(repeated, duplicate_spans.reference(text.data, *spans))
+
+
+def test_strip_ends(text: Utf8) -> None:
+    arguments = (text.data, text.offsets, characters.table(), characters.SPACE)
+    same(strip_ends.strip_ends(*arguments), strip_ends.reference(*arguments))
+
+
+def test_line_marks(text: Utf8) -> None:
+    table = characters.table()
+    arguments = (text.data, text.offsets, table, characters.SPACE, characters.LINE_BREAK)
+    same(line_marks.line_marks(*arguments), line_marks.reference(*arguments))
+
+
+def test_nonblank_lines(text: Utf8) -> None:
+    table = characters.marked([".", "。", "😀"])
+    arguments = (text.data, text.offsets, table, characters.SPACE, characters.MARKED)
+    same(nonblank_lines.nonblank_lines(*arguments), nonblank_lines.reference(*arguments))
+
+
+def test_members(words: Words) -> None:
+    listed = word_list(["the", "ab", "中", "nowhere", "é", "the"])
+    arguments = (
+        *(words.joined, words.begin, words.n_bytes, words.hashes, words.doc),
+        *(listed.data, listed.offsets, listed.hashes),
+    )
+    same(members.members(*arguments), members.reference(*arguments))
+
+
+def test_bytes_that_are_not_utf8_stay_inside_the_buffer() -> None:
+    broken = [b"\xf0\x9f", b"a\xe4\xb8", b"\xff\xfe b", b"\x80\x80", b"ok \xc3"]
+    data = np.frombuffer(b"".join(broken), dtype=np.uint8)
+    offsets = np.cumsum([0, *map(len, broken)]).astype(np.int64)
+    table = characters.table()
+    doc, n_bytes, joined = split_words.split_words(data, offsets, table, characters.SPACE)
+    assert np.diff(doc).tolist() == [1, 1, 2, 1, 2]
+    assert n_bytes.sum() == len(joined) == len(data) - 2
+    marks = line_marks.line_marks(data, offsets, table, characters.SPACE, characters.LINE_BREAK)
+    assert marks[:, 0].tolist() == [1] * 5
