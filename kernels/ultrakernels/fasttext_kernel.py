@@ -45,7 +45,7 @@ SIGNED = np.arange(256, dtype=np.uint32)
 SIGNED[128:] |= _SIGN
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def step(h: Any, byte: Any) -> Any:
     return np.uint32((h ^ SIGNED[byte]) * _FNV_PRIME)
 
@@ -81,7 +81,7 @@ def word_table(pool: Any, starts: Any) -> NDArray[np.uint64]:
     return slots
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def find(slots: Any, pool: Any, starts: Any, h: Any, data: Any, start: Any, length: Any) -> Any:
     """Index of the word with hash `h` that equals data[start:start + length], or -1."""
     mask = np.uint64(len(slots) - 1)
@@ -91,20 +91,23 @@ def find(slots: Any, pool: Any, starts: Any, h: Any, data: Any, start: Any, leng
         if slot == ZERO:
             return EMPTY
         if (slot >> _32) == np.uint64(h):
-            i = np.int64(slot & _LOW) - 1
-            if starts[i + 1] - starts[i] == length:
-                first = starts[i]
+            i = (slot & _LOW) - ONE
+            first = starts[i]
+            if starts[i + ONE] - first == length:
                 same = True
-                for j in range(length):
-                    if pool[first + j] != data[start + j]:
+                from_pool, from_data = np.uint64(first), np.uint64(start)
+                for _ in range(length):
+                    if pool[from_pool] != data[from_data]:
                         same = False
                         break
+                    from_pool += ONE
+                    from_data += ONE
                 if same:
-                    return i
+                    return np.int64(i)
         at = (at + ONE) & mask
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _bucket(h: Any, n_buckets: Any, inverse: Any) -> Any:
     """h % n_buckets by a multiplication, for at least FEWEST buckets.
 
@@ -143,12 +146,13 @@ def sum_numbers(
     hashes = np.empty(room, dtype=np.uint64)  # sign-extended from 32 bits
     begins = np.empty(room, dtype=np.int64)
     lengths = np.empty(room, dtype=np.int64)
+    grams = np.empty(room, dtype=np.uint64)
     rows = np.empty(room, dtype=np.uint64)
     buckets = np.uint64(max(n_buckets, 1))
     inverse = 1.0 / np.float64(buckets)
     base = np.uint64(n_words)
     for doc in range(len(offsets) - 1):
-        at, stop = offsets[doc], offsets[doc + 1]
+        at, stop = np.uint64(offsets[doc]), np.uint64(offsets[doc + 1])
         sum_ = 0.0
         n_features = 0
         carried = 0
@@ -157,19 +161,24 @@ def sum_numbers(
             n = carried
             while n < room:
                 while at < stop and SEPARATOR[data[at]]:
-                    at += 1
+                    at += ONE
                 begin = at
                 h = FNV_START
-                while at < stop and not SEPARATOR[data[at]]:
-                    h = step(h, data[at])
-                    at += 1
-                length = at - begin
+                while at < stop:
+                    byte = data[at]
+                    if SEPARATOR[byte]:
+                        break
+                    h = step(h, byte)
+                    at += ONE
+                length = np.int64(at - begin)
                 if length == 0 or (length == 4 and equals(data, begin, length, END)):
                     ended = True
                     h = FNV_START
-                    for byte in END:
-                        h = step(h, byte)
-                    length = EMPTY  # the end is a word too: marked, and compared with `</s>`
+                    for mark in END:
+                        h = step(h, mark)
+                    length = np.int64(
+                        EMPTY
+                    )  # the end is a word too: marked, and compared with `</s>`
                 elif data[begin] == PREFIX[0] and equals(data, begin, length, PREFIX):
                     continue
                 hashes[n] = np.uint64(np.int64(np.int32(h)))
@@ -191,13 +200,14 @@ def sum_numbers(
 
             # n-grams that begin at the last tokens of a block wait for the next block
             complete = n if ended else n - carry_most
+            for i in range(complete):
+                grams[i] = hashes[i]
             for order in range(2, word_ngrams + 1):
                 n_grams = min(complete, n - order + 1)
+                nexts = hashes[order - 1 :]
                 for i in range(n_grams):
-                    h64 = hashes[i]
-                    for j in range(1, order):
-                        h64 = h64 * NEXT + hashes[i + j]
-                    rows[i] = base + _bucket(h64, buckets, inverse)
+                    grams[i] = grams[i] * NEXT + nexts[i]
+                    rows[i] = base + _bucket(grams[i], buckets, inverse)
                 for i in range(n_grams):
                     sum_ += weights[rows[i]]
                 n_features += max(n_grams, 0)

@@ -5,11 +5,11 @@ document is to fastText is said there. Character n-grams are of `<word>`; a prun
 rows for some buckets only, named by an index.
 """
 
-# ruff: noqa: PLR0917 (a loop over arrays stays one loop, and takes them one by one)
+# ruff: noqa: PLR0915, PLR0917 (a loop over arrays stays one loop, and takes them one by one)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
@@ -29,28 +29,32 @@ from ultrakernels.fasttext_kernel import (
     step,
 )
 
+_6: Final = np.uint64(6)
+_63: Final = np.uint64(63)
 
-@numba.njit(cache=True, nogil=True, inline="always")
+
+@numba.njit(cache=True, nogil=True)
 def _add(total: Any, rows: Any, row: Any) -> None:
+    place = np.uint64(row)
     for k in range(rows.shape[1]):
-        total[k] += rows[row, k]
+        total[k] += rows[place, k]
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _bucket_row(bucket: Any, n_words: Any, bits: Any, bucket_rows: Any) -> Any:
     """The row of an n-gram: after the words, or where the index of a pruned model says, or -1."""
     if len(bits) == 0:
-        return np.int64(n_words + bucket)
-    if (bits[bucket >> 6] >> np.uint64(bucket & 63)) & ONE:
-        return np.int64(n_words + bucket_rows[bucket])
-    return EMPTY
+        return np.int64(n_words) + np.int64(bucket)
+    place = np.uint64(bucket)
+    if (bits[place >> _6] >> (place & _63)) & ONE:
+        return np.int64(n_words) + np.int64(bucket_rows[place])
+    return np.int64(EMPTY)
 
 
 @numba.njit(cache=True, nogil=True)
 def char_ngrams(
-    data: Any,
-    begin: Any,
-    length: Any,
+    word: Any,
+    size: Any,
     min_chars: Any,
     max_chars: Any,
     n_words: Any,
@@ -61,29 +65,28 @@ def char_ngrams(
     rows: Any,
     total: Any,
 ) -> Any:
-    """Rows of the character n-grams of `<word>`: noted in `found` and added up; how many there are.
+    """Rows of the character n-grams of word[:size]: noted in `found` and added up; how many.
 
-    Either may be empty: noting serves the vocabulary, adding a word that may be as long as a
-    document.
+    The word is in its marks, `<word>`. Either may be empty: noting serves the vocabulary, adding a
+    word that may be as long as a document.
     """
     n = 0
-    size = length + 2
-    for i in range(size):
-        first = 60 if i == 0 else (62 if i == size - 1 else np.int64(data[begin + i - 1]))
-        if (first & 0xC0) == 0x80:
+    stop = np.uint64(size)
+    buckets = np.uint32(n_buckets)
+    for first in range(size):
+        at = np.uint64(first)
+        if (word[at] & 0xC0) == 0x80:
             continue
         h = FNV_START
-        j = i
         chars = 1
-        while j < size and chars <= max_chars:
-            while True:
-                byte = 60 if j == 0 else (62 if j == size - 1 else np.int64(data[begin + j - 1]))
-                h = step(h, byte)
-                j += 1
-                if j >= size - 1 or (np.int64(data[begin + j - 1]) & 0xC0) != 0x80:
-                    break
-            if chars >= min_chars and not (chars == 1 and (i == 0 or j == size)):
-                row = _bucket_row(np.int64(h) % n_buckets, n_words, bits, bucket_rows)
+        while at < stop and chars <= max_chars:
+            h = step(h, word[at])
+            at += ONE
+            while at < stop and (word[at] & 0xC0) == 0x80:
+                h = step(h, word[at])
+                at += ONE
+            if chars >= min_chars and not (chars == 1 and (first == 0 or at == stop)):
+                row = _bucket_row(np.uint32(h % buckets), n_words, bits, bucket_rows)
                 if row != EMPTY:
                     if n < len(found):
                         found[n] = row
@@ -91,6 +94,18 @@ def char_ngrams(
                     n += 1
             chars += 1
     return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _marked(data: Any, begin: Any, length: Any, room: Any) -> Any:
+    """`<word>` for the word at data[begin:begin + length], in `room` or, if need be, a larger one."""
+    if length + 2 > len(room):
+        room = np.empty(length + 2, dtype=np.uint8)
+    room[0] = 60
+    for i in range(length):
+        room[i + 1] = data[begin + i]
+    room[length + 1] = 62
+    return room
 
 
 @numba.njit(cache=True, nogil=True)
@@ -113,6 +128,7 @@ def vocabulary_rows(
     total = np.empty(0, dtype=np.float32)
     bounds = np.zeros(n_words + 1, dtype=np.int64)
     found = np.empty(0, dtype=np.int32)
+    word = np.empty(256, dtype=np.uint8)
     for again in range(2):
         if again:
             found = np.empty(bounds[n_words], dtype=np.int32)
@@ -123,8 +139,9 @@ def vocabulary_rows(
             if max_chars > 0 and i != end:
                 begin, length = starts[i], starts[i + 1] - starts[i]
                 room = found[bounds[i] + 1 : bounds[i + 1]] if again else found
+                word = _marked(pool, begin, length, word)
                 n = char_ngrams(
-                    pool, begin, length, min_chars, max_chars, n_words, n_buckets,
+                    word, length + 2, min_chars, max_chars, n_words, n_buckets,
                     bits, bucket_rows, room, nothing, total,
                 )  # fmt: skip
             if not again:
@@ -162,8 +179,9 @@ def sum_rows(
     room = BLOCK + carry_most
     hashes = np.empty(room, dtype=np.uint64)
     nothing = np.empty(0, dtype=np.int32)
+    marked = np.empty(256, dtype=np.uint8)
     for doc in range(len(offsets) - 1):
-        at, stop = offsets[doc], offsets[doc + 1]
+        at, stop = np.uint64(offsets[doc]), np.uint64(offsets[doc + 1])
         into = total[doc]
         n_features = 0
         carried = 0
@@ -172,13 +190,13 @@ def sum_rows(
             n = carried
             while n < room and not ended:
                 while at < stop and SEPARATOR[data[at]]:
-                    at += 1
+                    at += ONE
                 begin = at
                 h = FNV_START
                 while at < stop and not SEPARATOR[data[at]]:
                     h = step(h, data[at])
-                    at += 1
-                length = at - begin
+                    at += ONE
+                length = np.int64(at - begin)
                 ended = length == 0 or (length == 4 and equals(data, begin, length, END))
                 if ended:
                     h = FNV_START
@@ -194,8 +212,9 @@ def sum_rows(
                         _add(into, rows, word_rows[i])
                     n_features += word_bounds[word + 1] - word_bounds[word]
                 elif max_chars > 0 and not ended:
+                    marked = _marked(data, begin, length, marked)
                     n_features += char_ngrams(
-                        data, begin, length, min_chars, max_chars, n_words, n_buckets,
+                        marked, length + 2, min_chars, max_chars, n_words, n_buckets,
                         bits, bucket_rows, nothing, rows, into,
                     )  # fmt: skip
                 hashes[n] = np.uint64(np.int64(np.int32(h)))
@@ -206,7 +225,7 @@ def sum_rows(
                 h64 = hashes[i]
                 for j in range(i + 1, min(i + word_ngrams, n)):
                     h64 = h64 * NEXT + hashes[j]
-                    bucket = np.int64(h64 % np.uint64(n_buckets))
+                    bucket = h64 % np.uint64(n_buckets)
                     row = _bucket_row(bucket, n_words, bits, bucket_rows)
                     if row != EMPTY:
                         _add(into, rows, row)
