@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def run_barrier(tmp_path: Path) -> Callable[..., Resolved]:
             shards.append(batches)
         order = pieces[::-1] if backwards else pieces
         counts = [piece.n_rows for piece in pieces]
-        sketches = Sketches(order, counts, str(folder / "steps"), map, memory_bytes)
+        sketches = Sketches(order, counts, str(folder / "steps"), _run, memory_bytes)
         card = stage.resolve(sketches)
         decided = []
         for shard, batches in enumerate(shards):
@@ -86,6 +87,11 @@ def run_barrier(tmp_path: Path) -> Callable[..., Resolved]:
         )
 
     return run
+
+
+def _run(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterable[Any]:
+    """`map`, with the function sent as to a worker."""
+    return map(pickle.loads(pickle.dumps(function)), items)
 
 
 def _write_sketches(stage: Barrier, batches: list[Batch], path: str) -> Piece:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from ultraclean.document import Batch
 from ultraclean.errors import StageError
-from ultraclean.stages.sample.quantile import Quantile, _digit
+from ultraclean.stages.sample.quantile import Quantile
+from ultraclean.stages.sample.selection import digit_of
 
 RunBarrier = Callable[..., Any]
 
@@ -110,7 +111,7 @@ def test_digits_are_the_bits_in_order() -> None:
         whole = a << 128 | b << 64 | c
         for number in range(16):
             wanted = whole >> (192 - 12 * (number + 1)) & 4095
-            assert _digit(np.array(words, dtype=np.uint64), number)[row] == wanted
+            assert digit_of(np.array(words, dtype=np.uint64), number)[row] == wanted
 
 
 def test_a_share_is_exact_as_written() -> None:
