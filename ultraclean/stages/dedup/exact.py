@@ -55,7 +55,7 @@ class Exact(Barrier):
         card = kept.elect(sketches, by_hash, columns, bytes_per_row=128)
         counted = sketches.collect(sketches.step("empty", count_empty, columns=["hash"]))
         card["empty"] = 0 if counted is None else pc.sum(counted["n"]).as_py()
-        return {**card, "alarms": kept.alarms(self.label, card, self.max_cluster)}
+        return {**card, "alarms": kept.alarms(self.called, card, self.max_cluster)}
 
     def apply(
         self, card: Mapping[str, Any], verdicts: pa.Table | None
@@ -78,7 +78,7 @@ def sketch_rows(stage: Exact, batch: Batch) -> pa.RecordBatch:
         for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
     ]
     columns = {"hash": pa.array(hashes, pa.binary(16))}
-    return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.label, batch, stage.priority))
+    return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.called, batch, stage.priority))
 
 
 def by_hash(table: pa.Table) -> pa.Table:
