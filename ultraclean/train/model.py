@@ -1,0 +1,249 @@
+"""The MiniCPM4 network: RMSNorm, rotary grouped-query attention, SwiGLU, and the muP scales.
+
+MiniCPM4 report, sections 2 and 3; MiniCPM (2404.06395), appendix A for muP: embeddings times
+`scale_emb`, each branch times `scale_depth` / sqrt(layers), the last hidden state over
+width / `dim_model_base`. Parameters have the names of the released checkpoints. The optional
+head for the token after the next (report, section 3) is one block over the norms of hidden state
+and next embedding, sharing embedding and output head; its names are ours, and exports leave it out.
+
+Shapes: B sequences, T tokens, D width, V vocabulary, H query heads, K key heads, E width of a head.
+"""
+
+# ruff: noqa: N803, N806 -- a tensor's name ends in its shape
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from ultraclean.train.attention import Sight, attend, rotate, rotation, sight
+from ultraclean.train.config import ModelConfig
+from ultraclean.train.ternary import TernaryLinear
+
+IGNORED = -1
+"""A target that does not count: another document's, a user's turn, padding."""
+
+Cache = list[tuple[Tensor, Tensor]]
+"""Keys and values [B, K, S, E] of each layer so far."""
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(config.hidden_size))
+        self.eps = config.rms_norm_eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        x32 = x.float()
+        x32 = x32 * torch.rsqrt(x32.square().mean(dim=-1, keepdim=True) + self.eps)
+        return self.weight * x32.to(x.dtype)
+
+
+def _linear(config: ModelConfig, n_in: int, n_out: int) -> nn.Linear:
+    if config.ternary_group is not None:
+        return TernaryLinear(n_in, n_out, min(config.ternary_group, n_in))
+    return nn.Linear(n_in, n_out, bias=False)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        queries = config.num_attention_heads * config.head_width
+        keys = config.num_key_value_heads * config.head_width
+        self.q_proj = _linear(config, config.hidden_size, queries)
+        self.k_proj = _linear(config, config.hidden_size, keys)
+        self.v_proj = _linear(config, config.hidden_size, keys)
+        self.o_proj = _linear(config, queries, config.hidden_size)
+
+    def forward(
+        self, x_BTD: Tensor, turn: Tensor, who: Sight, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        n_rows, length, _ = x_BTD.shape
+        heads = (n_rows, length, -1, self.config.head_width)
+        q_BHTE = rotate(self.q_proj(x_BTD).view(heads).transpose(1, 2), turn)
+        k_BKSE = rotate(self.k_proj(x_BTD).view(heads).transpose(1, 2), turn)
+        v_BKSE = self.v_proj(x_BTD).view(heads).transpose(1, 2)
+        if past is not None:
+            k_BKSE = torch.cat([past[0], k_BKSE], dim=2)
+            v_BKSE = torch.cat([past[1], v_BKSE], dim=2)
+        y_BHTE = attend(self.config, q_BHTE, k_BKSE, v_BKSE, who)
+        y_BTD = self.o_proj(y_BHTE.transpose(1, 2).reshape(n_rows, length, -1))
+        return y_BTD, (k_BKSE, v_BKSE)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = _linear(config, config.hidden_size, config.intermediate_size)
+        self.up_proj = _linear(config, config.hidden_size, config.intermediate_size)
+        self.down_proj = _linear(config, config.intermediate_size, config.hidden_size)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y: Tensor = self.down_proj(functional.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return y
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.scale = config.branch_scale
+        self.input_layernorm = RMSNorm(config)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config)
+        self.mlp = FeedForward(config)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        turn: Tensor,
+        who: Sight,
+        past: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        y_BTD, kept = self.self_attn(self.input_layernorm(x_BTD), turn, who, past)
+        x_BTD = x_BTD + y_BTD * self.scale
+        x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)) * self.scale
+        return x_BTD, kept
+
+
+class Trunk(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config)
+
+
+class NextButOne(nn.Module):
+    """Predicts the token after the next from a hidden state and the embedding of the next."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.hidden_norm = RMSNorm(config)
+        self.embed_norm = RMSNorm(config)
+        self.join = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
+        self.block = Block(config)
+        self.norm = RMSNorm(config)
+
+    def forward(self, x_BTD: Tensor, next_BTD: Tensor, turn: Tensor, who: Sight) -> Tensor:
+        joined = torch.cat([self.hidden_norm(x_BTD), self.embed_norm(next_BTD)], dim=-1)
+        y_BTD, _ = self.block(self.join(joined), turn, who)
+        normed: Tensor = self.norm(y_BTD)
+        return normed
+
+
+class MiniCPM4(nn.Module):
+    """`model(tokens, targets)` gives losses, for training; `model.logits(tokens)` gives logits."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.recompute = False
+        """Activation checkpointing: keep the input of each block, compute the rest twice."""
+        self.model = Trunk(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.mtp:
+            self.mtp = NextButOne(config)
+
+    def forward(
+        self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Losses in nats, float32[B, T], 0 where the target is IGNORED.
+
+        The second, if the model has `mtp`, is of the token after the next: target t + 1 of each
+        row, where token t + 1 belongs to the same document.
+        """
+        length = tokens_BT.shape[1]
+        who = sight(documents_BT, length, length, tokens_BT.device)
+        turn = rotation(self.config, 0, length, tokens_BT.device)
+        x_BTD = self._embed(tokens_BT)
+        embedded_BTD = x_BTD
+        for block in self.model.layers:
+            if self.recompute and torch.is_grad_enabled():
+                x_BTD, _ = checkpoint(block, x_BTD, turn, who, use_reentrant=False)
+            else:
+                x_BTD, _ = block(x_BTD, turn, who)
+        losses = [_nll(self._head(self.model.norm(x_BTD)), targets_BT)]
+        if self.config.mtp:
+            # The last position has no next token in the row: it is computed, and ignored.
+            next_BTD = embedded_BTD.roll(-1, dims=1)
+            y_BTD = self.mtp(x_BTD, next_BTD, turn, who)
+            losses.append(_nll(self._head(y_BTD), after_next(targets_BT, documents_BT)))
+        return tuple(losses)
+
+    def logits(self, tokens_BT: Tensor, cache: Cache | None = None) -> Tensor:
+        """[B, T, V]; a cache, which starts as [], holds the tokens before and is extended."""
+        start = cache[0][0].shape[2] if cache else 0
+        stop = start + tokens_BT.shape[1]
+        who = sight(None, stop - start, stop, tokens_BT.device)
+        turn = rotation(self.config, start, stop, tokens_BT.device)
+        x_BTD = self._embed(tokens_BT)
+        for index, block in enumerate(self.model.layers):
+            x_BTD, kept = block(x_BTD, turn, who, cache[index] if start and cache else None)
+            if cache is not None:
+                cache[index : index + 1] = [kept]
+        return self._head(self.model.norm(x_BTD))
+
+    def _embed(self, tokens_BT: Tensor) -> Tensor:
+        embedded: Tensor = self.model.embed_tokens(tokens_BT)
+        return embedded * self.config.scale_emb
+
+    def _head(self, normed_BTD: Tensor) -> Tensor:
+        scaled = normed_BTD / self.config.width_ratio
+        if self.config.tie_word_embeddings:
+            return functional.linear(scaled, self.model.embed_tokens.weight)
+        logits: Tensor = self.lm_head(scaled)
+        return logits
+
+
+def _nll(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    flat = functional.cross_entropy(
+        logits_BTV.float().flatten(0, 1),
+        targets_BT.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+    )
+    return flat.view_as(targets_BT)
+
+
+def after_next(targets_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+    """The target of the token after the next: IGNORED at the end of a row or of a document."""
+    after = functional.pad(targets_BT[:, 1:], (0, 1), value=IGNORED)
+    if documents_BT is not None:
+        same = functional.pad(documents_BT[:, 1:] == documents_BT[:, :-1], (0, 1), value=False)
+        after = torch.where(same, after, IGNORED)
+    return after
+
+
+def is_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether a parameter is one that muP scales with width: a matrix inside a block."""
+    return parameter.dim() == 2 and "embed_tokens" not in name and "lm_head" not in name
+
+
+def initialise(model: MiniCPM4, seed: int) -> None:
+    """muP: matrices have deviation `initializer_range` / sqrt(width ratio), embeddings without it.
+
+    Each parameter has its own stream, by name, so that a head more or less changes no other.
+    """
+    deviation = model.config.initializer_range
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1:
+            nn.init.ones_(parameter)
+            continue
+        generator = torch.Generator().manual_seed(_seed_of(seed, name))
+        scale = deviation
+        if is_matrix(name, parameter):
+            scale /= model.config.width_ratio**0.5
+        drawn = torch.empty(parameter.shape).normal_(0.0, scale, generator=generator)
+        with torch.no_grad():
+            parameter.copy_(drawn)
+
+
+def _seed_of(seed: int, name: str) -> int:
+
+    return int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode(), digest_size=7).digest(), "big")
