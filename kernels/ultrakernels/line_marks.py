@@ -56,7 +56,12 @@ def line_marks(
         last_end = at  # the end of the last character of the line that is not white space
         dots = 0
         while at < end:
-            code, size = decode(data, at, end)
+            byte = data[np.uint64(at)]
+            if byte < 0x80:
+                code, size = np.int64(byte), 1
+            else:
+                code, size = decode(data, at, end)
+            classes = table[np.uint64(code)]
             if code == 46:
                 dots += 1
                 if dots == 3:
@@ -66,14 +71,14 @@ def line_marks(
                 dots = 0
                 marks[row, 4] += code == 0x2026
                 marks[row, 3] += code == 35
-            if table[code] & line_break:
+            if classes & line_break:
                 marks[row, 0] += 1
                 marks[row, 2] += _ends_in_ellipsis(data, line_start, last_end)
                 if code == 13 and at + 1 < end and data[at + 1] == 10:
                     size = 2
                 line_start = at + size
                 last_end = line_start
-            elif not table[code] & space:
+            elif not classes & space:
                 if last_end == line_start:
                     marks[row, 1] += code in (0x2022, 45)
                 last_end = at + size

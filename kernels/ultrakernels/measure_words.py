@@ -66,10 +66,16 @@ def measure_words(
         found = np.uint8(0)
         count = 0
         while at < end:
-            code, size = decode(joined, at, end)
-            found |= table[code]
+            byte = joined[np.uint64(at)]
+            value = value * base + np.uint64(byte) + np.uint64(1)
             count += 1
-            for index in range(at, at + size):
+            if byte < 0x80:
+                found |= table[np.uint64(byte)]
+                at += 1
+                continue
+            code, size = decode(joined, at, end)
+            found |= table[np.uint64(code)]
+            for index in range(at + 1, at + size):
                 value = value * base + np.uint64(joined[index]) + np.uint64(1)
             at += size
         n_chars[word] = count

@@ -46,8 +46,14 @@ def members(
     n_wanted = len(wanted_hashes)
     found = np.zeros(n_docs, dtype=np.int64)
     last_row = np.full(n_wanted, -1, dtype=np.int64)
+    # Nearly all words are turned away by one look-up.
+    possible = np.zeros(1024, dtype=np.bool_)
+    for place in range(n_wanted):
+        possible[wanted_hashes[place] & np.uint64(1023)] = True
     for row in range(n_docs):
         for word in range(doc[row], doc[row + 1]):
+            if not possible[hashes[word] & np.uint64(1023)]:
+                continue
             place = np.searchsorted(wanted_hashes, hashes[word])
             while place < n_wanted and wanted_hashes[place] == hashes[word]:
                 start = wanted_offsets[place]

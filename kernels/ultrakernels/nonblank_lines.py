@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from ultrakernels.utf8 import decode
 
+NEWLINE = np.uint8(10)
+
 Lines = tuple[
     NDArray[np.int64],
     NDArray[np.int64],
@@ -104,7 +106,8 @@ def _fill(
         at, stop = offsets[row], offsets[row + 1]
         start, count, blank, last = at, 0, True, np.int64(0)
         while at <= stop:
-            if at == stop or data[at] == 10:
+            byte = data[np.uint64(at)] if at < stop else NEWLINE
+            if byte == NEWLINE:
                 if not blank:
                     begin[line] = start
                     end[line] = at
@@ -114,8 +117,11 @@ def _fill(
                 at += 1
                 start, count, blank = at, 0, True
                 continue
-            last, size = decode(data, at, stop)
-            if not table[last] & space:
+            if byte < 0x80:
+                last, size = np.int64(byte), 1
+            else:
+                last, size = decode(data, at, stop)
+            if blank and not table[np.uint64(last)] & space:
                 blank = False
             count += 1
             at += size

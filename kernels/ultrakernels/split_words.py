@@ -63,13 +63,18 @@ def _count(
         at, end = offsets[row], offsets[row + 1]
         inside = False
         while at < end:
-            code, size = decode(data, at, end)
-            if table[code] & space:
+            byte = data[np.uint64(at)]
+            if byte < 0x80:
+                code, size = np.int64(byte), 1
+            else:
+                code, size = decode(data, at, end)
+            if table[np.uint64(code)] & space:
                 inside = False
             else:
-                n_words += not inside
+                if not inside:
+                    n_words += 1
+                    inside = True
                 n_joined += size
-                inside = True
             at += size
         doc[row + 1] = n_words
     return doc, n_joined
@@ -86,20 +91,31 @@ def _fill(
 ) -> None:
     word = -1
     put = 0
+    length = 0
     for row in range(len(offsets) - 1):
         at, end = offsets[row], offsets[row + 1]
         inside = False
         while at < end:
-            code, size = decode(data, at, end)
-            if table[code] & space:
-                inside = False
+            byte = data[np.uint64(at)]
+            if byte < 0x80:
+                code, size = np.int64(byte), 1
             else:
-                if not inside:
-                    word += 1
-                    n_bytes[word] = 0
-                    inside = True
-                n_bytes[word] += size
-                for index in range(at, at + size):
-                    joined[put] = data[index]
-                    put += 1
-            at += size
+                code, size = decode(data, at, end)
+            if table[np.uint64(code)] & space:
+                if inside:
+                    n_bytes[word] = length
+                    inside = False
+                at += size
+                continue
+            if not inside:
+                word += 1
+                length = 0
+                inside = True
+            length += size
+            stop = at + size
+            while at < stop:
+                joined[np.uint64(put)] = data[np.uint64(at)]
+                put += 1
+                at += 1
+        if inside:
+            n_bytes[word] = length

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[np.int64, int]:
     """(code point, bytes) of the character that starts at `at`, inside data[:end]."""
     first = np.int64(data[at])

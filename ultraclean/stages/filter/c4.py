@@ -127,14 +127,18 @@ class C4(Filter):
         """The kept lines, and how many went for which cause; stops at a line that drops the text."""
         kept: list[str] = []
         counts: Counter[str] = Counter()
-        for raw in text.splitlines():
-            line, cause = self._line(raw.strip())
-            counts["n_lines"] += 1
+        lines = text.splitlines()
+        counts["n_lines"] = len(lines)
+        blank = self._line("")[1]
+        for number, raw in enumerate(lines):
+            stripped = raw.strip()
+            line, cause = self._line(stripped) if stripped else ("", blank)
             if cause is None:
                 kept.append(line)
                 continue
             counts[cause] += 1
             if cause in ("lorem_ipsum", "curly_bracket"):
+                counts["n_lines"] = number + 1
                 break
         return kept, counts
 
