@@ -25,7 +25,7 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_executor() -> Iterator[Executor]:
+def ray_executor(s3_server: str) -> Iterator[Executor]:
     """One local Ray for the whole session."""
     from ultraclean.executors.ray import RayExecutor
 

@@ -101,13 +101,13 @@ def test_tables_in_a_circle() -> None:
 
 def test_the_same_stage_twice_wants_a_name() -> None:
     found = problems(
-        "stages:\n  - read.text: {path: x}\n  - filter.length\n  - filter.length: {min_words: 3}\n"
+        "stages:\n  - read.text: {path: x}\n  - filter.length: {min_chars: 1}\n  - filter.length: {min_words: 3}\n"
     )
     assert found == ["p.yaml:4: filter.length stands twice in p: tell them apart with `name:`"]
 
 
 def test_a_stage_in_the_wrong_place() -> None:
-    text = "stages:\n  - read.text: {path: x}\n  - write.parquet\n  - filter.length\n"
+    text = "stages:\n  - read.text: {path: x}\n  - write.parquet\n  - filter.length: {min_chars: 1}\n"
     found = [str(problem) for problem in check(pipeline_file.parse(text, "p.yaml"))]
     assert "p.yaml:4: filter.length comes after the end of the table" in found
 
@@ -117,7 +117,7 @@ def test_a_stage_in_the_wrong_place() -> None:
     [
         ("seed=9", None, 9),
         ("web.read.jsonl.text=body", ("web", 0, "text"), "body"),
-        ("web.filter.where.expression=n_chars > 5", ("web", 1, "expression"), "n_chars > 5"),
+        ("web.filter.where.where=n_chars > 5", ("web", 1, "where"), "n_chars > 5"),
     ],
 )
 def test_set(setting: str, address: tuple[str, int, str] | None, value: object) -> None:

@@ -19,6 +19,9 @@ from ultraclean.ledger import Record
 from ultraclean.rowgroups import Output
 from ultraclean.stage import Barrier, Decision, Map, Stage
 
+REPLACED = "replaced"
+"""Among the numbers, the fate of a row in whose place a stage put others; it is no drop."""
+
 SAMPLES = 20
 """Dropped documents per shard and reason whose text is kept with `drops: sample`."""
 
@@ -109,6 +112,16 @@ class Passage:
     def _path(self, what: str) -> str:
         return storage.join(self.way.folder, f"{what}-{self.way.unit}.parquet")
 
+    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, with the time that reading them takes put to the account of `read`."""
+        while True:
+            begun = time.perf_counter()
+            batch = next(batches, None)
+            self.tallies["read"].seconds += time.perf_counter() - begun
+            if batch is None:
+                return
+            yield batch
+
     def add(self, batch: Batch) -> None:
         """One batch through all stages."""
         if self.data is None:
@@ -156,6 +169,7 @@ class Passage:
                 measures |= dict.fromkeys(f"{link.label}.{name}" for name in result.numbers)
                 batch = batch.with_columns(result.columns)
             else:
+                result = _typed(link.stage, result)
                 measures |= dict.fromkeys(_new_numbers(batch, result))
                 batch = result
         self.measures = tuple(measures)
@@ -192,12 +206,14 @@ class Passage:
             if isinstance(result, Decision):
                 batch, rows = self._decide(batch, rows, link, result, frame)
                 continue
+            result = _typed(link.stage, result)
             if result.num_rows != batch.num_rows:
                 if not (isinstance(link.stage, Map) and link.stage.expands):
                     message = f"{link.label} returned {result.num_rows} rows for {batch.num_rows}"
                     raise StageError(f"{self.way.segment}: {message}")
                 tally.n_added += result.num_rows - batch.num_rows
                 assert self.numbers is not None
+                frame.drop(rows, link.label, [REPLACED] * batch.num_rows)
                 frame = Frame(result, self.measures)
                 rows = np.arange(result.num_rows)
                 batch, rows = self._take_errors(result, rows, link.label, frame)
@@ -363,6 +379,17 @@ def frame_schema(measures: Sequence[str]) -> pa.Schema:
         ("reason", pa.string()),
     ]
     return pa.schema([*fixed, *((name, pa.float32()) for name in measures)])
+
+
+def _typed(stage: Stage, batch: Batch) -> Batch:
+    """The columns that a stage adds, in the types that it declares (an empty list has none)."""
+    declared = stage.adds()
+    columns = {
+        name: batch[name].cast(kind)
+        for name, kind in declared.items()
+        if name in batch and batch[name].type != kind
+    }
+    return batch.with_columns(columns) if columns else batch
 
 
 def _new_numbers(before: Batch, after: Batch) -> list[str]:

@@ -220,7 +220,8 @@ def _field_problems(
         else:
             text = detail["msg"].removeprefix("Value error, ")
             got = "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
-            message = f"{stage_class.stage}.{name}: {text}{got}"
+            field = f"{stage_class.stage}.{name}" if name else stage_class.stage
+            message = f"{field}: {text}{got}"
         if (where, name) not in seen:  # a union reports each of its members
             seen.add((where, name))
             yield Problem(where, message)

@@ -307,9 +307,11 @@ class _Planner:
             return {KEY: KEY_TYPE, **stage.adds()}
         found = [self.columns[name] for name in references if name in self.columns]
         if len(found) < len(references):
-            missing = [name for name in references if name not in self.columns]
-            message = f"{', '.join(missing)}: not a table with rows"
-            self._problem(table, 0, f"{stage.called}: {message}")
+            known = self.pipeline.tables  # an unknown name has been complained about already
+            missing = [name for name in references if name in known and name not in self.columns]
+            if missing:
+                message = f"{', '.join(missing)}: not a table with rows"
+                self._problem(table, 0, f"{stage.called}: {message}")
             return {}
         shared = {
             name: kind

@@ -69,7 +69,7 @@ def run_rows(unit: RowsUnit) -> Record:
         unit.max_error_fraction,
     )
     with Passage(way, links) as passage:
-        for batch in read_batches(unit):
+        for batch in passage.timed(read_batches(unit)):
             passage.add(batch)
     record = {
         "unit": unit.unit,

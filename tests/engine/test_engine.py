@@ -29,7 +29,7 @@ seed: 5
 shard_bytes: 40000
 tables:
   raw:
-    - read.jsonl: {{path: "{folder}/*.jsonl", columns: {{score: double}}}}
+    - read.jsonl: {{path: "{folder}/*.jsonl", columns: {{score: float64}}}}
     - fix.lines
     - filter.length: {{min_chars: 60}}
     - dedup.exact
@@ -76,7 +76,11 @@ def check_counts(finished: Finished) -> None:
             assert record["n_in"] + added == record["n_out"] + dropped
             rows = {what: (record[what] or {"n_rows": 0})["n_rows"] for what in ("data", "dropped")}
             assert rows == {"data": record["n_out"], "dropped": dropped}
-            assert record["numbers"]["n_rows"] == record["n_in"] + added
+            numbers = pq.read_table(storage.open_read(record["numbers"]["path"]))
+            assert numbers["dropped_by"].null_count == record["n_out"]
+            assert numbers.num_rows - record["n_in"] == sum(
+                stage["n_in"] + stage["n_added"] for stage in record["stages"] if stage["n_added"]
+            )
             before = record["n_in"]
             for stage in record["stages"]:
                 assert stage["n_in"] == before, stage
@@ -136,10 +140,10 @@ def test_a_second_run_does_nothing(corpus: Path, tmp_path: Path) -> None:
 def test_a_changed_stage_redoes_only_what_follows(corpus: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     first = run(pipeline_of(corpus), out)
-    changed = run(pipeline_of(corpus, "good.filter.where.expression=score >= 0.6"), out)
+    changed = run(pipeline_of(corpus, "good.filter.where.where=score >= 0.6"), out)
     new = n_new(changed)
     assert {name for name, n in new.items() if n} == {"good/0", "good/1:write.parquet"}
-    fresh = run(pipeline_of(corpus, "good.filter.where.expression=score >= 0.6"), f"{out}-fresh")
+    fresh = run(pipeline_of(corpus, "good.filter.where.where=score >= 0.6"), f"{out}-fresh")
     assert contents(changed) == contents(fresh)
     back = run(pipeline_of(corpus), out)
     assert contents(back) == contents(first)
@@ -199,10 +203,10 @@ def test_a_dead_runs_lock_is_recognised(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_an_empty_result_is_an_alarm(corpus: Path, tmp_path: Path) -> None:
-    nothing = pipeline_of(corpus, "good.filter.where.expression=score > 2")
+    nothing = pipeline_of(corpus, "good.filter.where.where=score > 2")
     with pytest.raises(DataError, match=r"good/0: none of \d+ documents is left .*filter.where"):
         run(nothing, str(tmp_path / "run"))
-    allowed = pipeline_of(corpus, "good.filter.where.expression=score > 2", "allow_empty=true")
+    allowed = pipeline_of(corpus, "good.filter.where.where=score > 2", "allow_empty=true")
     assert run(allowed, str(tmp_path / "run")).table("good").n_docs == 0
 
 

@@ -22,7 +22,7 @@ seed: 5
 shard_bytes: 30000
 tables:
   raw:
-    - read.jsonl: {{path: "{folder}/*.jsonl", columns: {{score: double}}}}
+    - read.jsonl: {{path: "{folder}/*.jsonl", columns: {{score: float64}}}}
     - fix.lines
     - filter.length: {{min_chars: 60}}
     - dedup.minhash

@@ -67,10 +67,12 @@ def test_kinds_and_rules(tmp_path: Path) -> None:
         "pkg/COPYING.txt": ("licence", WORDS),
         "pkg/LICENSE": ("licence", WORDS),
         "pkg/README.md": ("file", f"# Title\n{WORDS}"),
-        "pkg/a.py": ("docstring", f"Module: {WORDS}"),
-        "pkg/a.py:C": ("docstring", f"Class. {WORDS}"),
-        "pkg/a.py:C.g": ("docstring", f"Method. {WORDS}"),
-        "pkg/a.py:f": ("docstring", f"Grüße. {WORDS}\n\nindented"),
+        "pkg/a.py": (
+            "docstring",
+            f"Module: {WORDS}\n\nf\nGrüße. {WORDS}\n\nindented\n\n"
+            "f.inner\ntoo short, and \\d is an old escape\n\n"
+            f"C\nClass. {WORDS}\n\nC.g\nMethod. {WORDS}",
+        ),
         "pydoc_data/topics.py:with": ("topic", f"The with. {WORDS}"),
     }
     errors = {row["id"]: row["_error"] for row in rows if row["_error"]}
@@ -83,21 +85,14 @@ def test_kinds_and_rules(tmp_path: Path) -> None:
         "name": "pkg",
         "version": "1",
     }
-    source = SOURCE.encode()
-    for name, start in (
-        ("pkg/a.py:f", b'"""Gr'),
-        ("pkg/a.py:C", b"'''Class"),
-        ("pkg/a.py", b'"""'),
-    ):
-        assert by_id[name]["_position"] == source.index(start)
 
 
 def test_the_standard_library() -> None:
     folder = Path(sysconfig.get_paths()["stdlib"])
     rows = rows_of(Installed(path=str(folder / "json")))
     texts = {row["id"]: row["text"] for row in rows}
-    assert texts["decoder.py:JSONDecoder"] == inspect.getdoc(json.JSONDecoder)
-    assert texts["__init__.py:dumps"] == inspect.getdoc(json.dumps)
+    assert str(inspect.getdoc(json.JSONDecoder)) in texts["decoder.py"]
+    assert str(inspect.getdoc(json.dumps)) in texts["__init__.py"]
     topics = rows_of(Installed(path=str(folder / "pydoc_data" / "topics.py")))
     assert {row["kind"] for row in topics} == {"topic"}
     assert "with" in {row["id"].split(":")[-1] for row in topics}
@@ -112,7 +107,7 @@ def test_the_environment_has_enough_and_always_in_one_order() -> None:
     parts = tuple(part for one in found[::40] for part in stage.split(one, 1))
     rows = [row for batch in stage.read(Shard(0, parts)) for row in batch.data.to_pylist()]
     kinds = Counter(row["kind"] for row in rows)
-    assert kinds["docstring"] > 200
+    assert kinds["docstring"] > 40
     places = [(row["_path"], row["_position"]) for row in rows]
     assert len(set(places)) == len(places)
 

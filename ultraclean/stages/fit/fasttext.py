@@ -130,6 +130,10 @@ class Fasttext(Artifact):
             return [f"tokenizer: {error}"]
         return []
 
+    def files(self) -> tuple[str, ...]:
+        named = self.tokenizer in (None, "words", "raw")
+        return () if named else (str(self.tokenizer),)
+
     def make(
         self,
         inputs: Mapping[str, Rows],

@@ -1,9 +1,9 @@
 """Reads the documentation that the standard library and the installed packages carry.
 
 Real text that every machine has once the library is installed, so that a first run needs no
-download: language topics (what `help("with")` prints), docstrings of modules, classes and
-functions, long descriptions of packages, licences with their natural near-duplicates, and text
-files. Nothing is imported: Python files are parsed. By rule there are no tests, no hidden folders,
+download: language topics (what `help("with")` prints), the docstrings of a module and of its
+classes and functions (one document per file), long descriptions of packages, licences with their
+natural near-duplicates, and text files. Nothing is imported: Python files are parsed. By rule there are no tests, no hidden folders,
 no files of more than `max_file_bytes`, and no documents of fewer than `min_words` words.
 """
 
@@ -161,6 +161,7 @@ def _description(content: bytes) -> Iterator[Document]:
 
 
 def _docstrings(content: bytes, topics: bool) -> Iterator[Document]:
+    """The documentation of one module: its docstring, then those of what it defines, in order."""
     if b'"""' not in content and b"'''" not in content and not topics:
         return
     try:
@@ -174,6 +175,7 @@ def _docstrings(content: bytes, topics: bool) -> Iterator[Document]:
     if topics:
         yield from _topics(tree, lines)
         return
+    parts: list[str] = []
     # a stack, since files nest deeper than Python likes to recurse; reversed keeps the order
     stack: list[tuple[ast.AST, str]] = [(tree, "")]
     while stack:
@@ -183,9 +185,11 @@ def _docstrings(content: bytes, topics: bool) -> Iterator[Document]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text:
-                yield _offset(node.body[0], lines), "docstring", name, text, {}
+                parts.append(f"{name}\n{text}" if name else text)
         below = [one for one in ast.iter_child_nodes(node) if isinstance(one, ast.stmt)]
         stack += [(one, name) for one in reversed(below)]
+    if parts:
+        yield 0, "docstring", "", "\n\n".join(parts), {}
 
 
 def _topics(tree: ast.Module, lines: list[int]) -> Iterator[Document]:

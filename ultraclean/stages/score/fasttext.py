@@ -59,6 +59,10 @@ class Fasttext(Map):
     def resources(self) -> Resources:
         return Resources(model=True)
 
+    def files(self) -> tuple[str, ...]:
+        named = self.tokenizer in (None, "card", "words", "raw")
+        return () if named else (str(self.tokenizer),)
+
     def problems(self) -> list[str]:
         """Only of what is there: the model may be an artifact that is yet to be made."""
         if self.model.endswith((".bin", ".ftz")) or "/" in self.model:

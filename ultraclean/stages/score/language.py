@@ -75,6 +75,9 @@ class Language(Map):
             return [str(error)]
         return []
 
+    def files(self) -> tuple[str, ...]:
+        return () if self.model is None else (self.model,)
+
     def open(self) -> Callable[[Batch], Batch]:
         from ultrakernels import fasttext
 
