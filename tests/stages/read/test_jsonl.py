@@ -91,7 +91,8 @@ BAD = {
     b'{"text": "x", "year": "soon"}': "ColumnType: the field 'year' is \"soon\", which is no int64",
     b'{"text": "x", "year": 1.5}': "ColumnType: the field 'year' is 1.5",
     b'{"text": "x", "year": 99999999999999999999}': "ColumnType: the field 'year' is 99999999999999999999",
-    b"[" * 100_000: "NotJson: the line is nested too deep",
+    b"[" * 100_000: "TooDeep: values are nested more than 200 deep",
+    b'{"text": "x", "a": ' + b"[" * 1000 + b"]" * 1000 + b"}": "TooDeep: ",
     b"\x00\x00": "NotJson",
 }
 
@@ -133,10 +134,20 @@ def test_odd_but_good_lines(tmp_path: Path) -> None:
     assert json.loads(rows[2]["metadata"]) == {"big": 123456789012345678901234567890}
     assert rows[2]["id"] == "36893488147419103232"
     assert json.loads(rows[3]["metadata"]) == {"a": None, "b": [None]}
-    assert (rows[4]["metadata"], rows[4]["id"]) == ('{"a": "\\ud800"}', "�")
+    assert (rows[4]["metadata"], rows[4]["id"]) == ('{"a":"\\ud800"}', "�")
     assert rows[5]["text"] == "last"
     assert json.loads(rows[6]["metadata"]) == {"a": 1, "b": 2}
     assert rows[7]["text"] == "nul \0"
+
+
+@pytest.mark.parametrize("depth", [100, 198, 201, 450, 5000])
+def test_deep_values_are_kept_or_explained(tmp_path: Path, depth: int) -> None:
+    value = "[" * depth + "]" * depth
+    (row,) = rows_of(Jsonl(path=write(tmp_path, f'{{"text": "x", "a": {value}}}'.encode())))
+    if depth < 200:
+        assert row["metadata"] == f'{{"a":{value}}}'
+    else:
+        assert row["_error"] == "TooDeep: values are nested more than 200 deep"
 
 
 def test_dotted_names(tmp_path: Path) -> None:

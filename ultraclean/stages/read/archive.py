@@ -15,6 +15,7 @@ from typing import Final
 from ultraclean.stages.read.compressed import DamagedError
 
 HEADER_BYTES: Final = 2**20
+BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 NO_NEWLINE: Final = re.compile(rb"[^\r\n]")
 WARC_START: Final = re.compile(rb"WARC/\d+\.\d+\r?\n")
 WARC_NEXT: Final = re.compile(rb"\n(?=WARC/\d+\.\d+\r?\n)")
@@ -134,14 +135,9 @@ def _header_end(window: _Window) -> int | None:
     """Where the blank line after a header ends; None if there is none in HEADER_BYTES."""
     searched = 0
     while True:
-        place = window.data.find(b"\n\r\n", searched)
-        if place < 0:
-            place = window.data.find(b"\n\n", searched)
-            size = 2
-        else:
-            size = 3
-        if 0 <= place < HEADER_BYTES:
-            return place + size
+        found = BLANK_LINE.search(window.data, searched)
+        if found is not None:
+            return found.end() if found.end() <= HEADER_BYTES else None
         searched = max(0, len(window.data) - 2)
         if searched > HEADER_BYTES or not window.fill(len(window.data) + 1):
             return None

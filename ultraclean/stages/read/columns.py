@@ -261,7 +261,7 @@ def to_json(value: Any) -> str:
         return orjson.dumps(value, default=_other, option=orjson.OPT_NON_STR_KEYS).decode()
     except (TypeError, ValueError):
         # big integers and lone surrogates; what is not finite has no place in JSON
-        return json.dumps(_finite(value), default=_other)
+        return json.dumps(_finite(value), default=_other, separators=(",", ":"))
 
 
 def _other(value: Any) -> str:

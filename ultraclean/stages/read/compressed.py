@@ -78,7 +78,7 @@ def _gunzip(stream: IO[bytes], head: bytes) -> Iterator[bytes | DamagedError]:
         try:
             out = state.decompress(given, BLOCK)
         except zlib.error as error:
-            yield from _salvage(before or zlib.decompressobj(wbits=31), given)
+            yield _salvage(before or zlib.decompressobj(wbits=31), given)
             yield DamagedError(f"CorruptFile: the gzip stream is damaged ({error})")
             # a damaged member may be noticed only some way into the next ones
             found = _next_member(stream, max(member + 1, offset - BLOCK))
@@ -119,18 +119,18 @@ def _next_member(stream: IO[bytes], start: int) -> int | None:
     return None
 
 
-def _salvage(state: Any, data: memoryview) -> Iterator[bytes]:
-    """The output before the damage: byte by byte, since the failing call keeps what it had."""
-    for start in range(len(data)):
-        tail = bytes(data[start : start + 1])
-        while tail:
-            try:
-                out = state.decompress(tail, 4096)
-            except zlib.error:
-                return
-            if out:
-                yield out
-            tail = state.unconsumed_tail
+def _salvage(state: Any, data: memoryview) -> bytes:
+    """The output before the damage: in ever smaller steps, since a failing call keeps what it had."""
+    out = []
+    start, step = 0, 1024
+    while start < len(data) and step:
+        before = state.copy()
+        try:
+            out.append(state.decompress(data[start : start + step]))
+            start += step
+        except zlib.error:
+            state, step = before, step // 4
+    return b"".join(out)
 
 
 def _unzstd(raw: Iterator[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Final
 
 import orjson
 
@@ -25,6 +25,8 @@ from ultraclean.stages.read.columns import (
     columns_of,
 )
 from ultraclean.stages.read.compressed import BLOCK, DamagedError, blocks, compression
+
+DEEPEST: Final = 200
 
 
 class Jsonl(Files):
@@ -81,29 +83,35 @@ def parse(line: bytes) -> Any:
     except orjson.JSONDecodeError:
         return _parse_slowly(line)
     # orjson makes a float of an integer beyond 64 bits, and loses its digits
-    return _parse_slowly(line) if _has_huge_float(value) else value
+    return _parse_slowly(line) if _has_huge_float(value, 0) else value
 
 
 def _parse_slowly(line: bytes) -> Any:
     try:
         decoded = line.decode("utf-8")
-        return json.loads(decoded, parse_constant=lambda _: None)
+        value = json.loads(decoded, parse_constant=lambda _: None)
     except UnicodeDecodeError as error:
         byte = line[error.start]
         message = f"InvalidUtf8: byte 0x{byte:02x} at byte {error.start} of the line"
         raise BadValueError(message) from None
+    except RecursionError:
+        message = f"TooDeep: values are nested more than {DEEPEST} deep"
+        raise BadValueError(message) from None
     except ValueError as error:
         raise BadValueError(f"NotJson: {error}: {_start(line)}") from None
-    except RecursionError:
-        raise BadValueError("NotJson: the line is nested too deep") from None
+    _has_huge_float(value, 0)  # for its bound on depth
+    return value
 
 
-def _has_huge_float(value: Any) -> bool:
+def _has_huge_float(value: Any, depth: int) -> bool:
+    # a fixed bound, since Python's own depends on how deep the caller is
+    if depth > DEEPEST:
+        raise BadValueError(f"TooDeep: values are nested more than {DEEPEST} deep")
     if type(value) is float:
         return abs(value) >= 2**63
     if type(value) is dict:
-        return any(map(_has_huge_float, value.values()))
-    return type(value) is list and any(map(_has_huge_float, value))
+        return any(_has_huge_float(item, depth + 1) for item in value.values())
+    return type(value) is list and any(_has_huge_float(item, depth + 1) for item in value)
 
 
 def _start(line: bytes) -> str:
