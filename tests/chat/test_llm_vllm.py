@@ -1,0 +1,118 @@
+"""Servers that are started, watched, restarted and ended; a stand-in takes vLLM's place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ultraclean.llm import OpenTeacher, Request, Teacher, TeacherError
+from ultraclean.llm.vllm import Vllm, arguments
+
+FAKE = Path(__file__).parent / "fake_server.py"
+
+
+def start(marks: Path, **more: object) -> Vllm:
+    settings = {"env": {"MARKS": str(marks)}, "patience_s": 20.0, "timeout_s": 20.0, **more}
+    return Vllm("tiny", command=(sys.executable, str(FAKE)), **settings)  # type: ignore[arg-type]
+
+
+def until(what: Callable[[], bool], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_replicas_share_the_requests_and_end_with_the_teacher(tmp_path: Path) -> None:
+    with OpenTeacher(engine := start(tmp_path, replicas=2), "tiny") as teacher:
+        responses = teacher.generate([Request.of(str(number)) for number in range(40)])
+        assert [r.text for r in responses] == [f"echo: {number}" for number in range(40)]
+        pids = [server.pid for server in engine.servers]
+        assert len({*pids}) == 2 and all(pid and alive(pid) for pid in pids)
+    assert not any(pid and alive(pid) for pid in pids)
+
+
+def test_a_server_that_dies_is_restarted_and_its_requests_replayed(tmp_path: Path) -> None:
+    with OpenTeacher(engine := start(tmp_path), "tiny") as teacher:
+        asked = [Request.of(said) for said in ("a", "b", "die", "c", "d")]
+        responses = teacher.generate(asked)
+        assert [r.text for r in responses] == [f"echo: {s}" for s in ("a", "b", "die", "c", "d")]
+        assert engine.servers[0].restarts == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
+    engine = start(tmp_path, options={"fail": True})
+    with OpenTeacher(engine, "tiny") as teacher, pytest.raises(TeacherError, match="no such file"):
+        teacher.generate([Request.of("hello")])
+
+
+def test_a_server_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
+    with OpenTeacher(engine := start(tmp_path, max_restarts=0), "tiny") as teacher:
+        teacher.generate([Request.of("hello")])
+        pid = engine.servers[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(TeacherError, match="ended with status -9"):
+            teacher.generate([Request.of("again")])
+
+
+def test_a_server_does_not_outlive_a_killed_worker(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+from ultraclean.llm import OpenTeacher, Request
+from ultraclean.llm.vllm import Vllm
+engine = Vllm("tiny", command=({sys.executable!r}, {str(FAKE)!r}), env={{"MARKS": {str(tmp_path)!r}}})
+OpenTeacher(engine, "tiny").generate([Request.of("hello")])
+print(engine.servers[0].pid, flush=True)
+time.sleep(60)
+"""
+    worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert worker.stdout is not None
+    pid = int(worker.stdout.readline())
+    assert alive(pid)
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    assert until(lambda: not alive(pid))
+
+
+def test_options_become_the_command_line() -> None:
+    options = {
+        "max_model_len": 4096,
+        "enforce_eager": True,
+        "enable_prefix_caching": False,
+        "structured_outputs_config": {"backend": "xgrammar"},
+        "seed": None,
+    }
+    assert arguments(options) == [
+        "--max-model-len",
+        "4096",
+        "--enforce-eager",
+        "--structured-outputs-config",
+        '{"backend":"xgrammar"}',
+    ]
+
+
+def test_what_a_worker_needs() -> None:
+    assert Teacher(model="m").resources.gpus == 0
+    assert Teacher(model="m", engine="vllm", tensor_parallel=4, replicas=2).resources.gpus == 8
+    assert Teacher(model="m", engine="vllm", gpus=0).resources.gpus == 0
+    assert Teacher(model="m").resources.model
