@@ -72,7 +72,7 @@ class Jsonl(Sink):
             file = gzip.GzipFile("", "wb", compresslevel=level, fileobj=stream, mtime=0)
             return cast("contextlib.AbstractContextManager[IO[bytes]]", file)
         if self.compression == "zst":
-            import zstandard  # noqa: PLC0415
+            import zstandard
 
             context = zstandard.ZstdCompressor(level=self.level or 3, write_checksum=True)
             return cast(
