@@ -30,7 +30,7 @@ def fingerprint(stage: Stage, tables: Collection[str] = ()) -> list[Any]:
         stage.version,
         fields,
         files,
-        [package_version(name) for name in stage.packages],
+        [package_version(name) for name in stage.distributions()],
     ]
 
 

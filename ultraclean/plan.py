@@ -239,7 +239,9 @@ class _Planner:
                     stages=(*current.stages, stage),
                     models=(*current.models, *models),
                 )
-                columns = {**columns, **stage.adds()}
+                gone = stage.removes()
+                kept = {name: kind for name, kind in columns.items() if name not in gone}
+                columns = {**kept, **stage.adds()}
             elif isinstance(stage, Barrier):
                 before = self._close(current, columns)
                 barrier = self._name(table, stage.called)

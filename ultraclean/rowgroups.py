@@ -28,11 +28,13 @@ class Regrouper:
     def __init__(self, schema: pa.Schema, rows: int = ROWS, n_bytes: int = BYTES) -> None:
         self.schema = schema
         self.rows, self.n_bytes = rows, n_bytes
+        self.n_rows = 0
         self._held: list[pa.RecordBatch] = []
         self._n_rows = self._n_bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
         start = 0
+        self.n_rows += batch.num_rows
         sizes = np.cumsum(row_bytes(batch))
         while start < batch.num_rows:
             before = int(sizes[start - 1]) if start else 0
@@ -156,10 +158,26 @@ class _Hashing:
 
 
 def row_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """Bytes of text and binary columns per row, plus 16 for the rest: int64[n_rows]."""
-    total = np.full(batch.num_rows, 16, dtype=np.int64)
+    """About the bytes of each row, int64[n_rows]; a function of the row's values alone."""
+    total = np.zeros(batch.num_rows, dtype=np.int64)
     for column in batch.columns:
-        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-            lengths = pc.fill_null(pc.binary_length(column), 0)
-            total += lengths.to_numpy(zero_copy_only=False)
+        kind = column.type
+        lengths = None
+        if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+            lengths = pc.multiply(pc.list_value_length(column), 16)
+        elif any(
+            check(kind)
+            for check in (
+                pa.types.is_string,
+                pa.types.is_binary,
+                pa.types.is_large_string,
+                pa.types.is_large_binary,
+            )
+        ):
+            lengths = pc.binary_length(column)
+        if lengths is None:
+            total += 8
+        else:
+            known = pc.fill_null(pc.cast(lengths, pa.int64()), 0)
+            total += np.asarray(known.to_numpy(zero_copy_only=False), dtype=np.int64)
     return total

@@ -84,6 +84,14 @@ class Stage(BaseModel):
         """Columns that are there afterwards, with their types."""
         return {}
 
+    def removes(self) -> tuple[str, ...]:
+        """Columns that are gone afterwards."""
+        return ()
+
+    def distributions(self) -> tuple[str, ...]:
+        """Distributions whose version changes the output of a stage with these fields."""
+        return type(self).packages
+
     def missing_extras(self) -> list[MissingExtra]:
         """One error for each package that this stage needs and that is not installed."""
         return [

@@ -124,6 +124,8 @@ def funnel(run: Record) -> str:
         cells = [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5))]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "-" * len(lines[0]))
+    for segment in run["segments"]:
+        lines += [f"ALARM {alarm}" for alarm in segment.get("card", {}).get("alarms", ())]
     total = sum(segment["seconds"] for segment in run["segments"])
     lines.append(f"worker time {duration(total)}, most memory of a unit {_peak(run)}")
     return "\n".join(lines)

@@ -46,7 +46,7 @@ def outcome(stage: Stage, batch: Batch, folder: Path) -> dict[str, Any]:
     elif isinstance(stage, Filter):
         made = decision_values(stage.open()(batch))
     elif isinstance(stage, Map):
-        made = stage.open()(batch).data.to_pylist()
+        made = _short_floats(stage.open()(batch).data.to_pylist())
     else:
         raise TypeError(f"{stage.stage}: golden cases are for maps, filters and barriers")
     text = json.dumps(made, default=_plain, ensure_ascii=False)
@@ -82,6 +82,16 @@ def decision_values(decision: Decision) -> dict[str, Any]:
 def _rounded(values: Any) -> list[str]:
     """Six digits: the last bits of a float may differ between processors."""
     return [f"{float(value):.6g}" for value in np.asarray(values, dtype=np.float64)]
+
+
+def _short_floats(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return [_short_floats(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _short_floats(one) for name, one in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

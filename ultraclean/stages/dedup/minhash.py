@@ -91,6 +91,9 @@ class Minhash(Barrier):
             return []
         return missing_for_datatrove(self)
 
+    def distributions(self) -> tuple[str, ...]:
+        return ("datatrove", "spacy") if self.dialect == "datatrove" else ()
+
     def sketch(self) -> Callable[[Batch], pa.RecordBatch]:
         signer = datatrove_signer(self) if self.dialect == "datatrove" else kernel_signer(self)
         return functools.partial(sketch_rows, self, signer)

@@ -77,6 +77,9 @@ class Html(Map):
     def adds(self) -> Mapping[str, pa.DataType]:
         return {self.into: pa.string()}
 
+    def removes(self) -> tuple[str, ...]:
+        return () if self.keep_html or self.html == self.into else (self.html,)
+
     def open(self) -> Callable[[Batch], Batch]:
         make = functools.partial(extractor_of, self.extractor, self.retry_below_chars)
         guard = Guard(make, self.time_limit_s, self.memory_limit_mb)

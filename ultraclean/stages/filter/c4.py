@@ -81,6 +81,9 @@ class C4(Filter):
     def missing_extras(self) -> list[MissingExtra]:
         return super().missing_extras() if self.sentences == "spacy" else []
 
+    def distributions(self) -> tuple[str, ...]:
+        return ("spacy",) if self.sentences == "spacy" else ()
+
     def open(self) -> Callable[[Batch], Decision]:
         rules = [
             absent("lorem_ipsum", "lorem_ipsum"),

@@ -79,6 +79,9 @@ class Fineweb(Filter):
     def missing_extras(self) -> list[MissingExtra]:
         return super().missing_extras() if self.words == "spacy" else []
 
+    def distributions(self) -> tuple[str, ...]:
+        return ("spacy",) if self.words == "spacy" else ()
+
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
         ends = TERMINAL if self.end_chars is None else frozenset(self.end_chars)

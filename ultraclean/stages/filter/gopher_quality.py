@@ -88,6 +88,9 @@ class GopherQuality(Filter):
     def missing_extras(self) -> list[MissingExtra]:
         return super().missing_extras() if self.words == "spacy" else []
 
+    def distributions(self) -> tuple[str, ...]:
+        return ("spacy",) if self.words == "spacy" else ()
+
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
         stop_words = word_list(self.stop_words)

@@ -83,6 +83,9 @@ class GopherRepetition(Filter):
     def missing_extras(self) -> list[MissingExtra]:
         return super().missing_extras() if self.words == "spacy" else []
 
+    def distributions(self) -> tuple[str, ...]:
+        return ("spacy",) if self.words == "spacy" else ()
+
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
         rules = self._rules()
