@@ -23,6 +23,9 @@ def names() -> list[str]:
 
 def nearest(name: str, among: list[str]) -> str | None:
     """The most similar name, or None if nothing is close."""
+    longer = [candidate for candidate in among if name and candidate.startswith(name)]
+    if longer:
+        return min(longer, key=len)
     matches = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
     if matches:
         return matches[0]

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 def write_run_files(finished: Finished, executor: Executor) -> None:
     """Writes run.json, dropped/, numbers/ and report.html."""
     from ultraclean.publish import publish
+    from ultraclean.report import write_report
 
     publish(finished, executor)
     storage.write_json(storage.join(finished.out, "run.json"), summary(finished, executor.name))
+    write_report(finished.out)
 
 
 def summary(finished: Finished, executor: str) -> Record:

@@ -41,6 +41,9 @@ class RayExecutor:
         self._started = not ray.is_initialized()
         if self._started:
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            # It warns that a token guards the cluster, which is as it should be.
+            quiet = logging.getLogger("ray._private.authentication.authentication_token_setup")
+            quiet.setLevel(logging.ERROR)
             if address == "local":
                 options.setdefault("include_dashboard", False)
             ray.init(
