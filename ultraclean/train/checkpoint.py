@@ -10,7 +10,6 @@ whole, not sharded, so a run goes on with any number of devices.
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,7 +69,7 @@ def save(
     moments: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         tensor = whole(parameter)  # a collective where parameters are sharded
-        states = {key: whole(value) for key, value in optimizer.state[parameter].items()}
+        states = {key: whole(value) for key, value in sorted(optimizer.state[parameter].items())}
         if world.first:
             weights[name] = tensor
             moments |= {f"{name}/{key}": value for key, value in states.items()}
@@ -193,13 +192,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, model: MiniCPM4, folder: st
     """Restores the optimiser's state of every parameter."""
     tensors = read_tensors(storage.join(folder, "optimizer.safetensors"))
     for name, parameter in model.named_parameters():
-        keys = [key for key in tensors if key.rpartition("/")[0] == name]
+        # Sorted: safetensors gives its own order in each process, and a later save gathers by it.
+        keys = sorted(key for key in tensors if key.rpartition("/")[0] == name)
         if not keys:
             raise DataError(f"{folder}/optimizer.safetensors has no state for {name}")
         optimizer.state[parameter] = {
             key.rpartition("/")[2]: (
                 tensors[key].to(parameter.device)
-                if math.prod(tensors[key].shape) == 1 and tensors[key].dim() == 0
+                if tensors[key].dim() == 0
                 else shard_like(tensors[key], parameter)
             )
             for key in keys

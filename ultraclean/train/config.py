@@ -215,4 +215,4 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 2,
     },
 }
-"""The blocks of these hold 0.08M, 31M, 106M, 0.37B and 7.6B weights; embeddings come on top."""
+"""The blocks of these hold 0.09M, 31M, 106M, 0.36B and 7.7B weights; embeddings come on top."""

@@ -249,6 +249,8 @@ def read_config(described: dict[str, Any], source: str) -> dict[str, Any]:
     fields = {name: described[name] for name in names.split() if described.get(name) is not None}
     fields.setdefault("num_key_value_heads", described["num_attention_heads"])
     layers, width = fields["num_hidden_layers"], fields["hidden_size"]
+    if fields.get("head_dim") == width / fields["num_attention_heads"]:
+        del fields["head_dim"]  # said, and the default
     if kind == "granite":
         heads = fields.get("head_dim") or width // fields["num_attention_heads"]
         if abs(described["attention_multiplier"] - heads**-0.5) > 1e-6:

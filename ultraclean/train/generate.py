@@ -36,7 +36,7 @@ def generate_ids(
         )
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    cache: Cache = []
+    cache = Cache(model.config)
     given = torch.tensor([list(prompt)], device=device)
     written: list[int] = []
     while len(written) < max_tokens:

@@ -37,7 +37,7 @@ from ultraclean.train.data import (
 )
 from ultraclean.train.model import MiniCPM4, initialise
 from ultraclean.train.optim import make_optimizer, set_lr
-from ultraclean.train.parallel import World, barrier, joined, summed, without_sync, wrap
+from ultraclean.train.parallel import World, barrier, join, summed, without_sync, wrap
 from ultraclean.train.schedule import multiplier, stage_at, steps_of
 from ultraclean.train.spec import TrainSpec
 
@@ -67,131 +67,129 @@ class Trained:
 
 def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from top to bottom
     """Runs a spec to its end, going on from the last checkpoint in `spec.out` if there is one."""
-    with joined(spec.device) as world:
-        sources = open_sources(spec)
-        repeats = epochs(spec, sources)
-        _check_tokenizer(spec)
-        shares = _split_batch(spec, world)
-        last = _last_checkpoint(spec, sources)
+    world = join(spec.device)
+    sources = open_sources(spec)
+    repeats = epochs(spec, sources)
+    _check_tokenizer(spec)
+    shares = _split_batch(spec, world)
+    last = _last_checkpoint(spec, sources)
 
-        model = _make_model(spec, sources, resumed=last is not None)
-        model.recompute = spec.recompute
-        model.to(world.device)
-        network = wrap(model, spec, world)
-        optimizer = make_optimizer(model, spec)
-        progress = Progress()
-        loss: float | None = None
-        validation: dict[str, dict[str, float]] = {}
-        if last is not None:
-            record = checkpoint.read_record(last)
-            progress = checkpoint.progress_of(record)
-            loss, validation = record["loss"], record["validation"]
-            weights = checkpoint.read_tensors(storage.join(last, "model.safetensors"))
-            checkpoint.load_weights(model, weights, last)
-            checkpoint.load_optimizer(optimizer, model, last)
-        elif spec.start is not None and spec.start_optimizer:
-            checkpoint.load_optimizer(optimizer, model, spec.start)
+    model = _make_model(spec, sources, resumed=last is not None)
+    model.recompute = spec.recompute
+    model.to(world.device)
+    network = wrap(model, spec, world)
+    optimizer = make_optimizer(model, spec)
+    progress = Progress()
+    loss: float | None = None
+    validation: dict[str, dict[str, float]] = {}
+    if last is not None:
+        record = checkpoint.read_record(last)
+        progress = checkpoint.progress_of(record)
+        loss, validation = record["loss"], record["validation"]
+        weights = checkpoint.read_tensors(storage.join(last, "model.safetensors"))
+        checkpoint.load_weights(model, weights, last)
+        checkpoint.load_optimizer(optimizer, model, last)
+    elif spec.start is not None and spec.start_optimizer:
+        checkpoint.load_optimizer(optimizer, model, spec.start)
 
-        facts: dict[str, Any] = {
-            "tokenizer": tokenizer_of(sources),
-            "spec": spec.meaning(),
-            "data": {name: source.folder.digest for name, source in sources.items()},
-        }
-        log = Log(spec.out, world, progress.step)
-        n_weights = sum(parameter.numel() for parameter in model.parameters())
-        log.line(event="start", step=progress.step, n_weights=n_weights, epochs=repeats)
-        tokens_per_step = spec.batch * spec.length
-        n_steps = sum(steps_of(stage, tokens_per_step) for stage in spec.stages)
-        flops_per_step = spec.model.flops_per_token(spec.length) * tokens_per_step
-        peak = spec.peak_flops or _peak_flops(world)
-        spikes = 0
-        busy_s, busy_steps = 0.0, 0
+    facts: dict[str, Any] = {
+        "tokenizer": tokenizer_of(sources),
+        "spec": spec.meaning(),
+        "data": {name: source.folder.digest for name, source in sources.items()},
+    }
+    log = Log(spec.out, world, progress.step)
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    log.line(event="start", step=progress.step, n_weights=n_weights, epochs=repeats)
+    tokens_per_step = spec.batch * spec.length
+    n_steps = sum(steps_of(stage, tokens_per_step) for stage in spec.stages)
+    flops_per_step = spec.model.flops_per_token(spec.length) * tokens_per_step
+    peak = spec.peak_flops or _peak_flops(world)
+    spikes = 0
+    busy_s, busy_steps = 0.0, 0
 
-        for step in range(progress.step, n_steps):
-            index, within = stage_at(spec.stages, tokens_per_step, step)
-            stage = spec.stages[index]
-            if within == 0:
-                progress = replace(progress, position=Position(progress.position.drawn))
+    for step in range(progress.step, n_steps):
+        index, within = stage_at(spec.stages, tokens_per_step, step)
+        stage = spec.stages[index]
+        if within == 0:
+            progress = replace(progress, position=Position(progress.position.drawn))
 
-            began = time.perf_counter()
+        began = time.perf_counter()
 
-            # The samples of this step, those of this device, and their loss.
-            samples, position = draw(stage.mix, progress.position, spec.batch)
-            mine = samples[world.rank :: world.size]
-            batches = [
-                collate(sources, mine[start:stop], world.device, spec.document_mask)
-                for start, stop in shares
-            ]
-            own_targets = sum(batch.n_targets for batch in batches)
-            own_bytes = sum(batch.n_bytes for batch in batches)
-            n_targets, n_bytes = summed(world, own_targets, own_bytes)
-            own_loss = _backward(network, batches, n_targets, spec, world)
-            (loss,) = summed(world, own_loss)
+        # The samples of this step, those of this device, and their loss.
+        samples, position = draw(stage.mix, progress.position, spec.batch)
+        mine = samples[world.rank :: world.size]
+        batches = [
+            collate(sources, mine[start:stop], world.device, spec.document_mask)
+            for start, stop in shares
+        ]
+        own_targets = sum(batch.n_targets for batch in batches)
+        own_bytes = sum(batch.n_bytes for batch in batches)
+        n_targets, n_bytes = summed(world, own_targets, own_bytes)
+        own_loss = _backward(network, batches, n_targets, spec, world)
+        (loss,) = summed(world, own_loss)
 
-            # Not a number stops, a spike is skipped, the rest is a step of the optimiser.
-            if not math.isfinite(loss):
-                raise TrainingStopped(_stopped(spec, step, loss, samples))
-            spikes = spikes + 1 if _is_spike(loss, progress.losses, spec.max_spike) else 0
-            skipped = 0 < spikes <= PATIENCE
-            lr = spec.lr * multiplier(stage, steps_of(stage, tokens_per_step), within)
-            set_lr(optimizer, lr)
-            norm = float(
-                nn.utils.clip_grad_norm_(
-                    model.parameters(), math.inf if spec.clip is None else spec.clip
-                )
+        # Not a number stops, a spike is skipped, the rest is a step of the optimiser.
+        if not math.isfinite(loss):
+            raise TrainingStopped(_stopped(spec, step, loss, samples))
+        spikes = spikes + 1 if _is_spike(loss, progress.losses, spec.max_spike) else 0
+        skipped = 0 < spikes <= PATIENCE
+        lr = spec.lr * multiplier(stage, steps_of(stage, tokens_per_step), within)
+        set_lr(optimizer, lr)
+        norm = float(
+            nn.utils.clip_grad_norm_(
+                model.parameters(), math.inf if spec.clip is None else spec.clip
             )
-            if not math.isfinite(norm):
-                raise TrainingStopped(_stopped(spec, step, norm, samples, "norm of the gradient"))
-            if not skipped:
-                optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        )
+        if not math.isfinite(norm):
+            raise TrainingStopped(_stopped(spec, step, norm, samples, "norm of the gradient"))
+        if not skipped:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
-            # What the run is after this step.
-            losses = progress.losses
-            if not skipped:  # after a move of the loss the old ones say nothing
-                losses = (*(losses if spikes == 0 else ()), loss)[-HISTORY:]
-            step_ends_stage = within + 1 == steps_of(stage, tokens_per_step)
-            progress = Progress(
+        # What the run is after this step.
+        losses = progress.losses
+        if not skipped:  # after a move of the loss the old ones say nothing
+            losses = (*(losses if spikes == 0 else ()), loss)[-HISTORY:]
+        step_ends_stage = within + 1 == steps_of(stage, tokens_per_step)
+        progress = Progress(
+            step=step + 1,
+            tokens=progress.tokens + tokens_per_step,
+            position=position,
+            losses=losses,
+            stage=stage.name,
+            finished_stage=step_ends_stage,
+        )
+        busy_s, busy_steps = busy_s + time.perf_counter() - began, busy_steps + 1
+        if (step + 1) % spec.log_every == 0 or step_ends_stage or skipped:
+            steps_per_s = busy_steps / busy_s
+            busy_s, busy_steps = 0.0, 0
+            log.line(
+                event="step",
                 step=step + 1,
-                tokens=progress.tokens + tokens_per_step,
-                position=position,
-                losses=losses,
+                tokens=progress.tokens,
                 stage=stage.name,
-                finished_stage=step_ends_stage,
+                loss=loss,
+                bits_per_byte=bits_per_byte(loss * n_targets, n_bytes),
+                lr=lr,
+                grad_norm=norm,
+                skipped=skipped,
+                tokens_per_s=steps_per_s * tokens_per_step,
+                mfu=steps_per_s * flops_per_step / (peak * world.size) if peak else None,
             )
-            busy_s, busy_steps = busy_s + time.perf_counter() - began, busy_steps + 1
-            if (step + 1) % spec.log_every == 0 or step_ends_stage or skipped:
-                steps_per_s = busy_steps / busy_s
-                busy_s, busy_steps = 0.0, 0
-                log.line(
-                    event="step",
-                    step=step + 1,
-                    tokens=progress.tokens,
-                    stage=stage.name,
-                    loss=loss,
-                    bits_per_byte=bits_per_byte(loss * n_targets, n_bytes),
-                    lr=lr,
-                    grad_norm=norm,
-                    skipped=skipped,
-                    tokens_per_s=steps_per_s * tokens_per_step,
-                    mfu=steps_per_s * flops_per_step / (peak * world.size) if peak else None,
-                )
 
-            due = spec.validate_every and (step + 1) % spec.validate_every == 0
-            if spec.validation and (due or step_ends_stage):
-                validation = validate(network, spec, sources, world)
-                log.line(event="validation", step=step + 1, sources=validation)
-            due = spec.checkpoint_every and (step + 1) % spec.checkpoint_every == 0
-            if due or step_ends_stage:
-                facts |= {"loss": loss, "validation": validation}
-                last = checkpoint.save(
-                    spec.out, model, optimizer, progress, world=world, facts=facts
-                )
-                if world.first:
-                    checkpoint.forget(spec.out, spec.keep)
+        due = spec.validate_every and (step + 1) % spec.validate_every == 0
+        if spec.validation and (due or step_ends_stage):
+            validation = validate(network, spec, sources, world)
+            log.line(event="validation", step=step + 1, sources=validation)
+        due = spec.checkpoint_every and (step + 1) % spec.checkpoint_every == 0
+        if due or step_ends_stage:
+            facts |= {"loss": loss, "validation": validation}
+            last = checkpoint.save(spec.out, model, optimizer, progress, world=world, facts=facts)
+            if world.first:
+                checkpoint.forget(spec.out, spec.keep)
 
-        assert last is not None
-        return Trained(last, progress.step, progress.tokens, loss, validation)
+    assert last is not None
+    return Trained(last, progress.step, progress.tokens, loss, validation)
 
 
 # --- a step ---------------------------------------------------------------------------------------

@@ -27,8 +27,29 @@ from ultraclean.train.ternary import TernaryLinear
 IGNORED = -1
 """A target that does not count: another document's, a user's turn, padding."""
 
-Cache = list[tuple[Tensor, Tensor]]
-"""Keys and values [B, K, S, E] of each layer so far."""
+
+class LayerCache:
+    """Keys and values [B, K, S, E] of one layer so far."""
+
+    def __init__(self) -> None:
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def add(self, k_BKSE: Tensor, v_BKSE: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends new ones and returns all."""
+        if self.keys is not None and self.values is not None:
+            k_BKSE = torch.cat([self.keys, k_BKSE], dim=2)
+            v_BKSE = torch.cat([self.values, v_BKSE], dim=2)
+        self.keys, self.values = k_BKSE, v_BKSE
+        return k_BKSE, v_BKSE
+
+
+class Cache:
+    """What a model has read: as many tokens as the next one has before it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.length = 0
+        self.layers = [LayerCache() for _ in range(config.num_hidden_layers)]
 
 
 class RMSNorm(nn.Module):
@@ -60,20 +81,17 @@ class Attention(nn.Module):
         self.v_proj = _linear(config, config.hidden_size, keys)
         self.o_proj = _linear(config, queries, config.hidden_size)
 
-    def forward(
-        self, x_BTD: Tensor, turn: Tensor, who: Sight, past: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, x_BTD: Tensor, turn: Tensor, who: Sight, cache: LayerCache | None) -> Tensor:
         n_rows, length, _ = x_BTD.shape
         heads = (n_rows, length, -1, self.config.head_width)
         q_BHTE = rotate(self.q_proj(x_BTD).view(heads).transpose(1, 2), turn)
         k_BKSE = rotate(self.k_proj(x_BTD).view(heads).transpose(1, 2), turn)
         v_BKSE = self.v_proj(x_BTD).view(heads).transpose(1, 2)
-        if past is not None:
-            k_BKSE = torch.cat([past[0], k_BKSE], dim=2)
-            v_BKSE = torch.cat([past[1], v_BKSE], dim=2)
+        if cache is not None:
+            k_BKSE, v_BKSE = cache.add(k_BKSE, v_BKSE)
         y_BHTE = attend(self.config, q_BHTE, k_BKSE, v_BKSE, who)
-        y_BTD = self.o_proj(y_BHTE.transpose(1, 2).reshape(n_rows, length, -1))
-        return y_BTD, (k_BKSE, v_BKSE)
+        y_BTD: Tensor = self.o_proj(y_BHTE.transpose(1, 2).reshape(n_rows, length, -1))
+        return y_BTD
 
 
 class FeedForward(nn.Module):
@@ -102,12 +120,11 @@ class Block(nn.Module):
         x_BTD: Tensor,
         turn: Tensor,
         who: Sight,
-        past: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        y_BTD, kept = self.self_attn(self.input_layernorm(x_BTD), turn, who, past)
-        x_BTD = x_BTD + y_BTD * self.scale
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), turn, who, cache) * self.scale
         x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)) * self.scale
-        return x_BTD, kept
+        return x_BTD
 
 
 class Trunk(nn.Module):
@@ -131,7 +148,7 @@ class NextButOne(nn.Module):
 
     def forward(self, x_BTD: Tensor, next_BTD: Tensor, turn: Tensor, who: Sight) -> Tensor:
         joined = torch.cat([self.hidden_norm(x_BTD), self.embed_norm(next_BTD)], dim=-1)
-        y_BTD, _ = self.block(self.join(joined), turn, who)
+        y_BTD = self.block(self.join(joined), turn, who)
         normed: Tensor = self.norm(y_BTD)
         return normed
 
@@ -165,9 +182,9 @@ class MiniCPM4(nn.Module):
         embedded_BTD = x_BTD
         for block in self.model.layers:
             if self.recompute and torch.is_grad_enabled():
-                x_BTD, _ = checkpoint(block, x_BTD, turn, who, use_reentrant=False)
+                x_BTD = checkpoint(block, x_BTD, turn, who, use_reentrant=False)
             else:
-                x_BTD, _ = block(x_BTD, turn, who)
+                x_BTD = block(x_BTD, turn, who)
         losses = [_nll(self._head(self.model.norm(x_BTD)), targets_BT)]
         if self.config.mtp:
             # The last position has no next token in the row: it is computed, and ignored.
@@ -177,16 +194,16 @@ class MiniCPM4(nn.Module):
         return tuple(losses)
 
     def logits(self, tokens_BT: Tensor, cache: Cache | None = None) -> Tensor:
-        """[B, T, V]; a cache, which starts as [], holds the tokens before and is extended."""
-        start = cache[0][0].shape[2] if cache else 0
+        """[B, T, V]; a cache holds the tokens before, and these afterwards."""
+        start = cache.length if cache is not None else 0
         stop = start + tokens_BT.shape[1]
         who = sight(None, stop - start, stop, tokens_BT.device)
         turn = rotation(self.config, start, stop, tokens_BT.device)
         x_BTD = self._embed(tokens_BT)
         for index, block in enumerate(self.model.layers):
-            x_BTD, kept = block(x_BTD, turn, who, cache[index] if start and cache else None)
-            if cache is not None:
-                cache[index : index + 1] = [kept]
+            x_BTD = block(x_BTD, turn, who, None if cache is None else cache.layers[index])
+        if cache is not None:
+            cache.length = stop
         return self._head(self.model.norm(x_BTD))
 
     def _embed(self, tokens_BT: Tensor) -> Tensor:
@@ -208,7 +225,8 @@ def _nll(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         ignore_index=IGNORED,
         reduction="none",
     )
-    return flat.view_as(targets_BT)
+    # A copy, not a view: FSDP hooks the outputs, and a hook on a view can be lost.
+    return flat.view_as(targets_BT).clone()
 
 
 def after_next(targets_BT: Tensor, documents_BT: Tensor | None) -> Tensor:

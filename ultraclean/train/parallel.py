@@ -7,6 +7,7 @@ number of devices nor the size of a micro-batch changes what a step means.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -38,9 +39,8 @@ class World:
         return self.rank == 0
 
 
-@contextlib.contextmanager
-def joined(device: str) -> Iterator[World]:
-    """The world of this process; a group that is made here is taken down here."""
+def join(device: str) -> World:
+    """The world of this process. A process group lives as long as the process: runs may share it."""
     cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
     if cuda and not torch.cuda.is_available():
         raise DataError(
@@ -50,18 +50,12 @@ def joined(device: str) -> Iterator[World]:
     where = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(where)
-    ours = False
     if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         dist.init_process_group("nccl" if cuda else "gloo")
-        ours = True
-    try:
-        if dist.is_initialized():
-            yield World(dist.get_rank(), dist.get_world_size(), where)
-        else:
-            yield World(0, 1, where)
-    finally:
-        if ours:
-            dist.destroy_process_group()
+        atexit.register(dist.destroy_process_group)
+    if dist.is_initialized():
+        return World(dist.get_rank(), dist.get_world_size(), where)
+    return World(0, 1, where)
 
 
 def is_first() -> bool:
@@ -127,5 +121,8 @@ def shard_like(value: Tensor, parameter: Any) -> Tensor:
     """A whole tensor placed as a parameter is: on its device, and sharded if it is."""
     value = value.to(parameter.device)
     if isinstance(parameter, DTensor):
-        return distribute_tensor(value, parameter.device_mesh, parameter.placements)
+        # Each process has the whole tensor and cuts out its own part: nothing is sent.
+        return distribute_tensor(
+            value, parameter.device_mesh, parameter.placements, src_data_rank=None
+        )
     return value

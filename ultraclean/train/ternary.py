@@ -3,11 +3,12 @@
 MiniCPM4 report, section on BitCPM4: per group of weights the scale is mean |w|, the weight is
 round(w / scale) clamped to [-1, 1], and the gradient passes the rounding unchanged. Only weights
 are rounded, activations are not. The report gives no group size: ours are along the inputs.
+An export holds the rounded weights and is a plain model from then on: rounding them again would
+take another scale, because the zeros count in the mean.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,11 +35,3 @@ class TernaryLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         rounded = ternary(self.weight, self.group)
         return functional.linear(x, self.weight + (rounded - self.weight).detach())
-
-
-def round_weights(model: nn.Module) -> None:
-    """Replaces each trained weight by its rounded value, as an export does; rounding again keeps it."""
-    with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, TernaryLinear):
-                layer.weight.copy_(ternary(layer.weight, layer.group))
