@@ -8,12 +8,14 @@ reason. A decoding cache is in `sparse_attention_cache`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ultrakernels import sparse_attention_ops as ops
 from ultrakernels import sparse_attention_reference as reference
 from ultrakernels.sparse_attention_checks import check_inputs, check_numbers, need, starts
 from ultrakernels.sparse_attention_config import SparseConfig, parse
@@ -47,34 +49,59 @@ def sparse_attention(
     (`use_nope`). Differentiable in q, k, v; no gradient runs through the choice of blocks.
     """
     if q.dim() == k.dim() == v.dim() == 4:
+        # All lengths are the shape's, so nothing is read from the device.
         need(cu_seqlens is cu_seqlens_k is None, "cu_seqlens", "bounds with a batch", "None")
         need(len(q) == len(k) == len(v), "k, v", f"batches of {len(k)}, {len(v)}", f"{len(q)}")
-        batch = torch.arange(len(q) + 1, dtype=torch.int32)
-        out = sparse_attention(
-            q.flatten(0, 1),
-            k.flatten(0, 1),
-            v.flatten(0, 1),
-            config=config,
-            cu_seqlens=batch * q.shape[1],
-            cu_seqlens_k=batch * k.shape[1],
-            decide_lens=decide_lens,
-            scale=scale,
-            q_select=None if q_select is None else q_select.flatten(0, 1),
-            k_select=None if k_select is None else k_select.flatten(0, 1),
+        packed = [None if x is None else x.flatten(0, 1) for x in (q, k, v, q_select, k_select)]
+        q_starts, k_starts = (
+            [n * row for row in range(len(q) + 1)] for n in (q.shape[1], k.shape[1])
         )
-        return out.view(q.shape)
-    cu_seqlens_k = cu_seqlens if cu_seqlens_k is None else cu_seqlens_k
-    check_inputs(q, k, v, config=config, q_select=q_select, k_select=k_select)
-    q_starts = starts("cu_seqlens", cu_seqlens, len(q))
-    k_starts = starts("cu_seqlens_k", cu_seqlens_k, len(k), like=q_starts)
+    else:
+        packed = [q, k, v, q_select, k_select]
+        q_starts = starts("cu_seqlens", cu_seqlens, len(q))
+        bounds = cu_seqlens if cu_seqlens_k is None else cu_seqlens_k
+        k_starts = starts("cu_seqlens_k", bounds, len(k), like=q_starts)
+    check_inputs(*packed, config=config)
+    lens = [b - a for a, b in pairwise(k_starts)]
     if decide_lens is not None:
-        rows = len(q_starts) - 1
-        need(len(decide_lens) == rows, "decide_lens", f"{len(decide_lens)} lengths", f"{rows}")
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
+        need(
+            len(decide_lens) == len(lens),
+            "decide_lens",
+            f"{len(decide_lens)} lengths",
+            f"{len(lens)}",
+        )
+        lens = [max(pair) for pair in zip(lens, decide_lens, strict=True)]
+    job = _Job(config, q_starts, k_starts, lens, q.shape[-1] ** -0.5 if scale is None else scale)
+    reason = "all sequences are dense" if job.all_dense else ops.why_not(q, k.shape[-2], config)
+    if reason is None:
+        return _by_kernels(job, *packed).view(q.shape)
+    if not job.all_dense:
+        ops.say_once(reason)
+    return _by_reference(job, *packed).view(q.shape)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Packed sequences, and the lengths by which each is dense or sparse."""
+
+    config: SparseConfig
+    q_starts: list[int]
+    k_starts: list[int]
+    decide_lens: list[int]
+    scale: float
+
+    @property
+    def all_dense(self) -> bool:
+        return all(map(self.config.is_dense, self.decide_lens))
+
+
+def _by_reference(
+    job: _Job, q: Tensor, k: Tensor, v: Tensor, q_select: Tensor | None, k_select: Tensor | None
+) -> Tensor:
+    config, scale = job.config, job.scale
     outs = []
-    for row, (q_span, k_span) in enumerate(zip(_spans(q_starts), _spans(k_starts), strict=True)):
-        length = k_span.stop - k_span.start
-        decide = length if decide_lens is None else max(length, decide_lens[row])
+    spans = zip(_spans(job.q_starts), _spans(job.k_starts), job.decide_lens, strict=True)
+    for q_span, k_span, decide in spans:
         if config.is_dense(decide):
             outs.append(_dense(q[q_span], k[k_span], v[k_span], scale))
             continue
@@ -94,11 +121,40 @@ def sparse_attention(
     return torch.cat(outs) if outs else torch.empty_like(q)
 
 
+def _by_kernels(
+    job: _Job, q: Tensor, k: Tensor, v: Tensor, q_select: Tensor | None, k_select: Tensor | None
+) -> Tensor:
+    def on_device(numbers: Sequence[int], kind: torch.dtype = torch.int32) -> Tensor:
+        return torch.tensor(numbers, dtype=kind, device=q.device)
+
+    q_bounds, k_bounds = on_device(job.q_starts), on_device(job.k_starts)
+    k_starts, k_lens = on_device(job.k_starts[:-1], torch.int64), k_bounds.diff()
+    decide_lens = on_device(job.decide_lens)
+    longest_q, longest_k = (
+        max((b - a for a, b in pairwise(starts)), default=0)
+        for starts in (job.q_starts, job.k_starts)
+    )
+    numbers, status = ops.numbers(job.config), ops.new_status(q.device)
+    q_by = (q if q_select is None else q_select).detach()
+    k_by = (k if k_select is None else k_select).detach()
+    fine, coarse = ops.compress(k_by, k_bounds, k_starts, k_lens, longest_k, status)
+    lists = ops.select(
+        q_by, fine, coarse, q_bounds, k_starts, k_lens, decide_lens, longest_q, numbers, job.scale, status
+    )  # fmt: skip
+    out, lse = ops.attend(
+        q, k, v, lists, q_bounds, k_starts, k_lens, decide_lens, longest_q, numbers, job.scale
+    )
+    if ops.may_wait(q.device):
+        ops.raise_for(status)
+        check_numbers(~lse.isfinite(), q=q, k=k)
+    return out
+
+
 def select_blocks(
     q: Tensor, k: Tensor, *, config: SparseConfig, scale: float | None = None
 ) -> Tensor:
     """The blocks that each query of one sequence sees: int32 [Hk, T, list_len], ascending, then -1."""
-    check_inputs(q, k, k, config=config)
+    check_inputs(q, k, k, None, None, config=config)
     return _choose(q, k, config, q.shape[-1] ** -0.5 if scale is None else scale)
 
 

@@ -14,10 +14,10 @@ def check_inputs(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    q_select: Tensor | None,
+    k_select: Tensor | None,
     *,
     config: SparseConfig,
-    q_select: Tensor | None = None,
-    k_select: Tensor | None = None,
 ) -> None:
     """Types, devices and shapes that fit each other."""
     need(q.dim() == 3, "q", tuple(q.shape), "[tokens, heads, head size] (or a batch of these)")
