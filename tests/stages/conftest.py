@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 from ultraclean.document import AT, KEY, Batch, keys_of
 from ultraclean.exchange import Piece, Sketches
-from ultraclean.stage import Barrier, Decision
+from ultraclean.stage import Barrier, Decision, Rows
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,29 @@ class Resolved:
         """For each row the row that it duplicates."""
         row_of = {key: row for row, key in enumerate(self.keys)}
         return [None if key is None else row_of[key] for key in self.same_as]
+
+
+class Memory(Rows):
+    """A table in memory, in batches of `batch_rows`: what an artifact is given."""
+
+    def __init__(self, name: str, batch_rows: int = 37, **columns: Any) -> None:
+        self.table = pa.table(columns)
+        self.name, self.n_docs, self.digest = name, self.table.num_rows, f"digest of {name}"
+        if KEY not in columns:
+            keys = keys_of(name, "file", np.arange(self.n_docs))
+            self.table = self.table.append_column(KEY, keys)
+        self.batch_rows = batch_rows
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        names = list(columns) if columns is not None else self.table.column_names
+        for part in self.table.select(names).to_batches(self.batch_rows):
+            yield Batch(part)
+
+
+@pytest.fixture(scope="session")
+def memory_table() -> Callable[..., Rows]:
+    """`memory_table(name, batch_rows=37, text=[...], ...)`"""
+    return Memory
 
 
 @pytest.fixture
