@@ -12,6 +12,7 @@ STAGES: tuple[str, ...] = (
     "fix.lines",
     "score.language",
     "score.fasttext",
+    "score.tokens",
     "filter.language",
     "filter.length",
     "filter.url",
@@ -24,6 +25,7 @@ STAGES: tuple[str, ...] = (
     "dedup.minhash",
     "sample.quantile",
     "fit.fasttext",
+    "fit.tokenizer",
     "write.parquet",
     "write.jsonl",
 )
