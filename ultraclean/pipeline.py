@@ -37,7 +37,7 @@ SETTINGS: dict[str, str] = {
     "stages": "the stages of the only table",
     "rounds": "tables that are run again and again: max, until, first, tables",
 }
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def structure_problems(pipeline: Pipeline) -> Iterator[Problem]:
         if table in pipeline.broken:
             continue
         if not _NAME.fullmatch(table):
-            message = f"{table!r}: a table's name is letters, digits, `_` and `-`, a letter first"
+            message = f"{table!r}: a table's name is letters, digits, `_` and `-`"
             yield Problem(pipeline.where(table), message)
         labels: dict[str, int] = {}
         for index, stage in enumerate(stages):
