@@ -24,7 +24,7 @@ from ultraclean import storage
 from ultraclean.errors import DataError
 from ultraclean.train.config import ModelConfig
 from ultraclean.train.data import Position
-from ultraclean.train.model import MiniCPM4
+from ultraclean.train.model import MiniCPM4, empty_model
 from ultraclean.train.parallel import World, barrier, shard_like, whole
 
 RECORD = "checkpoint.json"
@@ -209,6 +209,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, model: MiniCPM4, folder: st
 def read_model(folder: str) -> tuple[MiniCPM4, dict[str, Any]]:
     """The model of one of our checkpoints, on the CPU, and its record."""
     record = read_record(folder)
-    model = MiniCPM4(ModelConfig.model_validate(record["model"]))
+    model = empty_model(ModelConfig.model_validate(record["model"]))
     load_weights(model, read_tensors(storage.join(folder, "model.safetensors")), folder)
     return model, record

@@ -20,7 +20,7 @@ from ultraclean.errors import DataError
 from ultraclean.train.chat import BEGIN, END
 from ultraclean.train.checkpoint import RECORD, load_weights, read_model, read_tensors
 from ultraclean.train.config import LongRope, ModelConfig, SparseConfig
-from ultraclean.train.model import MiniCPM4, initialise
+from ultraclean.train.model import MiniCPM4, empty_model, initialise
 from ultraclean.train.shards import load_tokenizer
 from ultraclean.train.ternary import TernaryLinear, ternary
 
@@ -196,7 +196,7 @@ def import_model(folder: str, tokenizer: str | None = None, **changes: Any) -> M
     elif storage.exists(storage.join(folder, "config.json")):
         described = storage.read_json(storage.join(folder, "config.json"))
         config = ModelConfig.model_validate({**read_config(described, folder), **changes})
-        model = MiniCPM4(config)
+        model = empty_model(config)
         _load_but_mtp(model, _read_weights(folder, config), folder)
     else:
         raise DataError(f"{folder} is no model: it has neither {RECORD} nor config.json")
@@ -209,7 +209,7 @@ def _changed(model: MiniCPM4, changes: dict[str, Any]) -> MiniCPM4:
     config = ModelConfig.model_validate({**model.config.model_dump(), **changes})
     if config == model.config:
         return model
-    again = MiniCPM4(config)
+    again = empty_model(config)
     _load_but_mtp(again, dict(model.named_parameters()), "the model")
     return again
 

@@ -35,7 +35,7 @@ from ultraclean.train.data import (
     open_sources,
     tokenizer_of,
 )
-from ultraclean.train.model import MiniCPM4, initialise
+from ultraclean.train.model import MiniCPM4, empty_model, initialise
 from ultraclean.train.optim import make_optimizer, set_lr
 from ultraclean.train.parallel import World, barrier, join, summed, without_sync, wrap
 from ultraclean.train.schedule import multiplier, stage_at, steps_of
@@ -265,8 +265,9 @@ def validate(
 def _make_model(spec: TrainSpec, sources: dict[str, Source], resumed: bool) -> MiniCPM4:
     """New weights, or those of `start` if the run begins."""
     if spec.start is None or resumed:
-        model = MiniCPM4(spec.model)
-        initialise(model, spec.seed)
+        model = empty_model(spec.model)
+        if not resumed:
+            initialise(model, spec.seed)
         return model
     if storage.exists(storage.join(spec.start, checkpoint.RECORD)):
         made_with = checkpoint.read_record(spec.start)["tokenizer"]

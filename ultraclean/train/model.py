@@ -27,6 +27,9 @@ from ultraclean.train.ternary import TernaryLinear
 IGNORED = -1
 """A target that does not count: another document's, a user's turn, padding."""
 
+HEAD_TOKENS = 4096
+"""Tokens whose logits are held at once while activations are recomputed."""
+
 
 class LayerCache:
     """Keys and values [B, K, S, E] of one layer so far."""
@@ -185,12 +188,12 @@ class MiniCPM4(nn.Module):
                 x_BTD = checkpoint(block, x_BTD, turn, who, use_reentrant=False)
             else:
                 x_BTD = block(x_BTD, turn, who)
-        losses = [_nll(self._head(self.model.norm(x_BTD)), targets_BT)]
+        losses = [self._losses(self.model.norm(x_BTD), targets_BT)]
         if self.config.mtp:
             # The last position has no next token in the row: it is computed, and ignored.
             next_BTD = embedded_BTD.roll(-1, dims=1)
             y_BTD = self.mtp(x_BTD, next_BTD, turn, who)
-            losses.append(_nll(self._head(y_BTD), after_next(targets_BT, documents_BT)))
+            losses.append(self._losses(y_BTD, after_next(targets_BT, documents_BT)))
         return tuple(losses)
 
     def logits(self, tokens_BT: Tensor, cache: Cache | None = None) -> Tensor:
@@ -210,6 +213,24 @@ class MiniCPM4(nn.Module):
         embedded: Tensor = self.model.embed_tokens(tokens_BT)
         return embedded * self.config.scale_emb
 
+    def _losses(self, normed_BTD: Tensor, targets_BT: Tensor) -> Tensor:
+        """float32[B, T]; where activations are recomputed, all logits are never held at once."""
+        rows_ND, targets_N = normed_BTD.flatten(0, 1), targets_BT.flatten()
+        if self.recompute and torch.is_grad_enabled():
+            parts = zip(
+                torch.split(rows_ND, HEAD_TOKENS), torch.split(targets_N, HEAD_TOKENS), strict=True
+            )
+            losses = [checkpoint(self._nll, *part, use_reentrant=False) for part in parts]
+            return torch.cat(losses).view_as(targets_BT).clone()
+        # A copy, not a view: FSDP hooks the outputs, and a hook on a view can be lost.
+        return self._nll(rows_ND, targets_N).view_as(targets_BT).clone()
+
+    def _nll(self, normed_ND: Tensor, targets_N: Tensor) -> Tensor:
+        logits_NV = self._head(normed_ND).float()
+        return functional.cross_entropy(
+            logits_NV, targets_N, ignore_index=IGNORED, reduction="none"
+        )
+
     def _head(self, normed_BTD: Tensor) -> Tensor:
         scaled = normed_BTD / self.config.width_ratio
         if self.config.tie_word_embeddings:
@@ -218,15 +239,11 @@ class MiniCPM4(nn.Module):
         return logits
 
 
-def _nll(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    flat = functional.cross_entropy(
-        logits_BTV.float().flatten(0, 1),
-        targets_BT.flatten(),
-        ignore_index=IGNORED,
-        reduction="none",
-    )
-    # A copy, not a view: FSDP hooks the outputs, and a hook on a view can be lost.
-    return flat.view_as(targets_BT).clone()
+def empty_model(config: ModelConfig) -> MiniCPM4:
+    """A model whose weights are yet to be set, all of them: by `initialise`, or from a file."""
+    with torch.device("meta"):
+        model = MiniCPM4(config)
+    return model.to_empty(device="cpu")
 
 
 def after_next(targets_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
