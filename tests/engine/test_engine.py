@@ -342,3 +342,54 @@ def test_drops_text_and_none(corpus: Path, tmp_path: Path) -> None:
         texts = pq.read_table(out / "dropped/raw").to_pylist()
         short = [row["text"] for row in texts if row["reason"] == "too_few_chars"]
         assert all((text is not None) == expected for text in short)
+
+
+ROUNDS = """
+name: loop
+seed: 5
+tables:
+  web:
+    - read.jsonl: {{path: "{folder}/*.jsonl", columns: {{score: float64}}}}
+  bad: [{{read.table: web}}, {{filter.where: score < 0.2}}]
+  good: [{{read.table: web}}, {{filter.where: score > 0.8}}]
+  out: [{{read.table: seeds}}, write.parquet]
+rounds:
+  max: 3
+  until: quality.{until}
+  first: {{seeds: good}}
+  tables:
+    quality: [{{fit.fasttext: {{positive: prev.seeds, negative: bad, dim: 4, bucket: 1000}}}}]
+    seeds: [{{read.table: web}}, {{score.fasttext: {{model: quality}}}}, {{sample.quantile: {{column: quality, share: 0.3}}}}]
+"""
+
+
+@pytest.mark.parametrize(("until", "n_rounds"), [("deterministic", 1), ("positive_empty", 3)])
+def test_rounds_run_until_a_card_says_so(
+    corpus: Path, tmp_path: Path, until: str, n_rounds: int
+) -> None:
+    text = ROUNDS.format(folder=corpus, until=until)
+    if until != "deterministic":
+        text = text.replace("  until: quality.positive_empty\n", "")
+    finished = run(pipeline_file.parse(text, "loop.yaml"), str(tmp_path / "run"))
+    assert [f"quality@{k}" in finished.plan.artifact_of for k in (1, 2, 3)] == [
+        k <= n_rounds for k in (1, 2, 3)
+    ]
+    last = finished.table(f"seeds@{n_rounds}")
+    assert finished.table("out").n_docs == last.n_docs > 0
+    assert finished.card(f"quality@{n_rounds}")["positive"] == [
+        "good" if n_rounds == 1 else f"seeds@{n_rounds - 1}"
+    ]
+
+
+def test_a_file_of_nothing_and_two_documents_of_one_id(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "empty.jsonl").write_bytes(b"")
+    twin = {"id": "twin", "text": "A sentence that is long enough to be kept. " * 3, "score": 0.9}
+    other = {**twin, "text": twin["text"] + "And another."}
+    (folder / "two.jsonl").write_text(json.dumps(twin) + "\n" + json.dumps(other) + "\n")
+    finished = run(pipeline_of(folder), str(tmp_path / "run"))
+    kept = pq.read_table(tmp_path / "run/tables/good")
+    assert kept["id"].to_pylist() == ["twin", "twin"]
+    assert len(set(kept[KEY].to_pylist())) == 2
+    check_counts(finished)

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,17 @@ def cases() -> dict[str, tuple[Stage, Batch]]:
     """Name of the case file -> a configured stage and its batch."""
     found = {}
     for file in sorted((HERE / "cases").glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"golden_{file.stem}", file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found[file.stem] = module.case()
+        found[file.stem] = load(file).case()
     return found
+
+
+def load(file: Path) -> ModuleType:
+    """A module by its path: the tests are no package."""
+    spec = importlib.util.spec_from_file_location(f"golden_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def outcome(stage: Stage, batch: Batch, folder: Path) -> dict[str, Any]:
@@ -48,7 +54,11 @@ def outcome(stage: Stage, batch: Batch, folder: Path) -> dict[str, Any]:
     elif isinstance(stage, Map):
         made = _short_floats(stage.open()(batch).data.to_pylist())
     else:
-        raise TypeError(f"{stage.stage}: golden cases are for maps, filters and barriers")
+        raise TypeError(f"{stage.stage}: a stage at the end of a pipeline has its case in ends.py")
+    return entry(stage, made)
+
+
+def entry(stage: Stage, made: Any) -> dict[str, Any]:
     text = json.dumps(made, default=_plain, ensure_ascii=False)
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return {"stage": stage.stage, "version": stage.version, "digest": digest}
@@ -102,6 +112,11 @@ def _plain(value: Any) -> Any:
 
 def collect(folder: Path) -> dict[str, Any]:
     found = {}
+    for make in load(HERE / "ends.py").ENDS:
+        place = folder / make.__name__
+        place.mkdir(parents=True)
+        stage, made = make(place)
+        found[make.__name__] = entry(stage, _short_floats(made))
     for name, (stage, batch) in cases().items():
         place = folder / name
         place.mkdir(parents=True)
