@@ -21,6 +21,7 @@ STAGES: tuple[str, ...] = (
     "filter.c4",
     "filter.fineweb",
     "filter.where",
+    "filter.decontaminate",
     "dedup.exact",
     "dedup.minhash",
     "sample.quantile",
