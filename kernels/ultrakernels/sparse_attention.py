@@ -52,16 +52,17 @@ def sparse_attention(
         # All lengths are the shape's, so nothing is read from the device.
         need(cu_seqlens is cu_seqlens_k is None, "cu_seqlens", "bounds with a batch", "None")
         need(len(q) == len(k) == len(v), "k, v", f"batches of {len(k)}, {len(v)}", f"{len(q)}")
-        packed = [None if x is None else x.flatten(0, 1) for x in (q, k, v, q_select, k_select)]
+        states = (q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
+        chooses = tuple(None if x is None else x.flatten(0, 1) for x in (q_select, k_select))
         q_starts, k_starts = (
             [n * row for row in range(len(q) + 1)] for n in (q.shape[1], k.shape[1])
         )
     else:
-        packed = [q, k, v, q_select, k_select]
+        states, chooses = (q, k, v), (q_select, k_select)
         q_starts = starts("cu_seqlens", cu_seqlens, len(q))
         bounds = cu_seqlens if cu_seqlens_k is None else cu_seqlens_k
         k_starts = starts("cu_seqlens_k", bounds, len(k), like=q_starts)
-    check_inputs(*packed, config=config)
+    check_inputs(*states, *chooses, config=config)
     lens = [b - a for a, b in pairwise(k_starts)]
     if decide_lens is not None:
         need(
@@ -74,10 +75,10 @@ def sparse_attention(
     job = _Job(config, q_starts, k_starts, lens, q.shape[-1] ** -0.5 if scale is None else scale)
     reason = "all sequences are dense" if job.all_dense else ops.why_not(q, k.shape[-2], config)
     if reason is None:
-        return _by_kernels(job, *packed).view(q.shape)
+        return _by_kernels(job, *states, *chooses).reshape(q.shape)
     if not job.all_dense:
         ops.say_once(reason)
-    return _by_reference(job, *packed).view(q.shape)
+    return _by_reference(job, *states, *chooses).reshape(q.shape)
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,12 @@ def _by_kernels(
     k_by = (k if k_select is None else k_select).detach()
     fine, coarse = ops.compress(k_by, k_bounds, k_starts, k_lens, longest_k, status)
     lists = ops.select(
-        q_by, fine, coarse, q_bounds, k_starts, k_lens, decide_lens, longest_q, numbers, job.scale, status
+        q_by, fine, coarse, q_bounds, k_starts, k_lens, decide_lens, longest_q, 0, numbers, job.scale, status
     )  # fmt: skip
+    out: Tensor
+    lse: Tensor
     out, lse = ops.attend(
-        q, k, v, lists, q_bounds, k_starts, k_lens, decide_lens, longest_q, numbers, job.scale
+        q, k, v, lists, q_bounds, k_starts, k_lens, decide_lens, longest_q, 0, numbers, job.scale
     )
     if ops.may_wait(q.device):
         ops.raise_for(status)

@@ -58,13 +58,15 @@ def new_cache(
         need(number >= 1, name, number, "1 or more")
     step = config.coarse_stride
     room = (longest + step - 1) // step * step
-    states = {"dtype": dtype, "device": device}
-    shape = (kv_heads, size)
+
+    def states(rows: int) -> Tensor:
+        return torch.zeros(sequences, rows, kv_heads, size, dtype=dtype, device=device)
+
     return LayerCache(
-        k=torch.zeros(sequences, room, *shape, **states),
-        v=torch.zeros(sequences, room, *shape, **states),
-        fine=torch.zeros(sequences, room // config.kernel_stride, *shape, **states),
-        coarse=torch.zeros(sequences, room // step, *shape, **states),
+        k=states(room),
+        v=states(room),
+        fine=states(room // config.kernel_stride),
+        coarse=states(room // step),
         starts=torch.arange(sequences, device=device) * room,
         counters=torch.zeros(2 * FEW * sequences * kv_heads, dtype=torch.int32, device=device),
         status=ops.new_status(torch.device(device)),
@@ -127,12 +129,12 @@ def attend_cached(
     numbers = ops.numbers(config)
     if longest_q <= FEW:
         n_blocks = cache.room // config.block_size
-        out, _, _ = ops.decode(
+        out: Tensor = ops.decode(
             q, *cached, cache.counters, *where, n_blocks, SPLITS, numbers, scale, cache.status
-        )
+        )[0]
         return out
-    lists = ops.select(q, *cached[2:], *where, numbers, scale, cache.status)
-    out, _ = ops.attend(q, *cached[:2], lists, *where, numbers, scale)
+    lists = ops.select(q, *cached[2:], *where, cache.room, numbers, scale, cache.status)
+    out = ops.attend(q, *cached[:2], lists, *where, cache.room, numbers, scale)[0]
     if ops.may_wait(q.device):
         cache.check()
     return out

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any, ClassVar
 
 SOURCES = Path(__file__).parent / "csrc"
 MAIN = "sparse_attention.cu"
@@ -27,27 +28,30 @@ EMULATOR_FLAGS = (
 HALF, BRAIN = 0, 1
 NOT_A_NUMBER, CACHE_FULL = 1, 2
 
-_POINTERS_AND_STRIDES = (
+POINTERS = (
     "q k v fine coarse lists out lse q_starts k_starts k_lens decide_lens new_k new_v cache_k cache_v"
-    " q_out cosines sines part_sums worths part_outs part_lses counters status",
-    "q_row q_head k_row k_head v_row v_head new_k_row new_k_head new_v_row new_v_head",
+    " q_out cosines sines part_sums worths part_outs part_lses counters status"
+)
+STRIDES = "q_row q_head k_row k_head v_row v_head new_k_row new_k_head new_v_row new_v_head"
+NUMBERS = (
     "kind size heads kv_heads tokens sequences longest_q max_blocks capacity init_blocks"
-    " local_blocks list_len dense_len exact_lse splits",
+    " local_blocks list_len dense_len exact_lse splits"
 )
 
 
 class Problem(ctypes.Structure):
     """csrc/problem.h, field by field."""
 
-    _fields_ = tuple(
+    _fields_: ClassVar[Any] = [
         (name, kind)
-        for names, kind in zip(
-            (*_POINTERS_AND_STRIDES, "scale"),
-            (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float),
-            strict=True,
+        for kind, names in (
+            (ctypes.c_void_p, POINTERS),
+            (ctypes.c_int64, STRIDES),
+            (ctypes.c_int32, NUMBERS),
+            (ctypes.c_float, "scale"),
         )
         for name in names.split()
-    )
+    ]
 
 
 class Library:

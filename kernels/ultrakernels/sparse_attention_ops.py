@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -164,7 +165,7 @@ def _(k: Tensor, starts: Tensor, k_starts: Tensor, k_lens: Tensor, longest: int,
 
 
 def _new_means(k: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    return k.new_empty(rows // 16 + 1, *k.shape[1:]), k.new_empty(rows // 64 + 1, *k.shape[1:])
+    return k.new_zeros(rows // 16 + 1, *k.shape[1:]), k.new_zeros(rows // 64 + 1, *k.shape[1:])
 
 
 @torch.library.custom_op(
@@ -217,6 +218,7 @@ def select(
     k_lens: Tensor,
     decide_lens: Tensor,
     longest_q: int,
+    capacity: int,
     blocks: list[int],
     scale: float,
     status: Tensor,
@@ -227,13 +229,13 @@ def select(
         "select", q.device,
         **_states(q=q), **_sizes(q, fine.shape[1], q_starts, longest_q), **_blocks(blocks),
         fine=fine, coarse=coarse, lists=lists, k_starts=k_starts, k_lens=k_lens,
-        decide_lens=decide_lens, scale=scale, status=status,
+        decide_lens=decide_lens, capacity=capacity, scale=scale, status=status,
     )  # fmt: skip
     return lists
 
 
 @select.register_fake
-def _(q: Tensor, fine: Tensor, coarse: Tensor, q_starts: Tensor, k_starts: Tensor, k_lens: Tensor, decide_lens: Tensor, longest_q: int, blocks: list[int], scale: float, status: Tensor) -> Tensor:  # fmt: skip
+def _(q: Tensor, fine: Tensor, coarse: Tensor, q_starts: Tensor, k_starts: Tensor, k_lens: Tensor, decide_lens: Tensor, longest_q: int, capacity: int, blocks: list[int], scale: float, status: Tensor) -> Tensor:  # fmt: skip
     return _new_lists(q, fine, blocks)
 
 
@@ -252,6 +254,7 @@ def attend(
     k_lens: Tensor,
     decide_lens: Tensor,
     longest_q: int,
+    capacity: int,
     blocks: list[int],
     scale: float,
 ) -> tuple[Tensor, Tensor]:
@@ -264,7 +267,7 @@ def attend(
         "attend", q.device,
         **_states(q=q, k=k, v=v), **_sizes(q, k.shape[1], q_starts, longest_q), **_blocks(blocks),
         lists=lists, out=out, lse=lse, k_starts=k_starts, k_lens=k_lens,
-        decide_lens=decide_lens, scale=scale,
+        decide_lens=decide_lens, capacity=capacity, scale=scale,
     )  # fmt: skip
     return out, lse
 
@@ -294,20 +297,22 @@ def attend_backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `attend`, by the reference: there is no kernel for them yet."""
-    whole = [x.detach().requires_grad_() for x in (q, k, v)]
-    starts, rows = q_starts.tolist(), zip(k_starts.tolist(), k_lens.tolist(), decide_lens.tolist(), strict=True)  # fmt: skip
-    outs = []
-    with torch.enable_grad():
-        for s, (k_start, length, decide) in enumerate(rows):
-            mine = slice(starts[s], starts[s + 1])
-            keys, values = (x[k_start : k_start + length] for x in whole[1:])
-            at = torch.arange(length - (mine.stop - mine.start), length, device=q.device)
-            chosen = None if decide < blocks[3] else lists[:, mine]
-            outs.append(
-                reference.attend(whole[0][mine], keys, values, chosen=chosen, at=at, block=64, scale=scale)[0]
-            )  # fmt: skip
-        made = torch.autograd.grad(torch.cat(outs), whole, d_out)
-    return made[0], made[1], made[2]
+    d_q, d_k, d_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    spans = pairwise(q_starts.tolist())
+    rows = zip(spans, k_starts.tolist(), k_lens.tolist(), decide_lens.tolist(), strict=True)
+    for (first, end), k_first, length, decide in rows:
+        queries, keys = slice(first, end), slice(k_first, k_first + length)
+        d_q[queries], d_k[keys], d_v[keys] = reference.attend_gradients(
+            d_out[queries],
+            q[queries],
+            k[keys],
+            v[keys],
+            chosen=None if decide < blocks[3] else lists[:, queries],
+            at=torch.arange(length - (end - first), length, device=q.device),
+            block=64,
+            scale=scale,
+        )
+    return d_q, d_k, d_v
 
 
 @attend_backward.register_fake
@@ -316,13 +321,13 @@ def _(d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, *_rest: Any) -> tuple[Tens
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    q, k, v, lists, q_starts, k_starts, k_lens, decide_lens, _, blocks, scale = inputs
+    q, k, v, lists, q_starts, k_starts, k_lens, decide_lens, _, _, blocks, scale = inputs
     ctx.save_for_backward(q, k, v, lists, q_starts, k_starts, k_lens, decide_lens)
     ctx.rest = (blocks, scale)
 
 
 def _backward(ctx: Any, d_out: Tensor, _d_lse: Tensor) -> tuple[Tensor | None, ...]:
-    return (*attend_backward(d_out, *ctx.saved_tensors, *ctx.rest), *[None] * 8)
+    return (*attend_backward(d_out, *ctx.saved_tensors, *ctx.rest), *[None] * 9)
 
 
 attend.register_autograd(_backward, setup_context=_save)
@@ -356,17 +361,20 @@ def decode(
     kv_heads = k.shape[1]
     parts = (len(q), kv_heads, splits, 16)
     need(counters.numel() >= 2 * len(q) * kv_heads, "counters", counters.numel(), f"{2 * len(q) * kv_heads} or more")  # fmt: skip
-    work = {"dtype": torch.float32, "device": q.device}
+
+    def work(*shape: int) -> Tensor:
+        return q.new_empty(shape, dtype=torch.float32)
+
     _run(
         "decode", q.device,
         **_states(q=q, k=k, v=v), **_sizes(q, kv_heads, q_starts, longest_q), **_blocks(blocks),
         fine=fine, coarse=coarse, lists=lists, out=out, lse=lse,
         k_starts=k_starts, k_lens=k_lens, decide_lens=decide_lens, splits=splits,
-        part_sums=torch.empty(*parts, 2, **work),
-        worths=torch.empty(len(q), kv_heads, max_blocks, **work),
-        part_outs=torch.empty(*parts, q.shape[2], **work),
-        part_lses=torch.empty(parts, **work),
-        counters=counters, max_blocks=max_blocks, scale=scale, status=status,
+        part_sums=work(*parts, 2),
+        worths=work(len(q), kv_heads, max_blocks),
+        part_outs=work(*parts, q.shape[2]),
+        part_lses=work(*parts),
+        counters=counters, max_blocks=max_blocks, capacity=64 * max_blocks, scale=scale, status=status,
     )  # fmt: skip
     return out, lse, lists
 

@@ -114,20 +114,45 @@ def attend(
     """
     outs, lses = [], []
     for rows in _rows(len(q), q.shape[1] * len(k)):
-        upto = int(at[rows].max()) + 1
-        position = torch.arange(upto, device=q.device)
-        seen = (position <= at[rows, None])[None]
-        if chosen is not None:
-            seen = seen & _listed(chosen[:, rows], upto, block)
-        scores = _scores(q[rows], k[:upto], scale).masked_fill(~seen[:, None], -torch.inf)
+        scores = _seen_scores(q, k, rows, chosen=chosen, at=at, block=block, scale=scale)
         lse = scores.logsumexp(-1)
         weights = (scores - lse[..., None]).exp()
-        out = torch.einsum("kgts,skd->tkgd", weights, v[:upto].to(weights.dtype))
+        out = torch.einsum("kgts,skd->tkgd", weights, v[: scores.shape[-1]].to(weights.dtype))
         outs.append(out.flatten(1, 2).to(q.dtype))
         lses.append(lse.flatten(0, 1).T)
     if not outs:
         return torch.empty_like(q), q.new_empty(q.shape[:2], dtype=_compute_type(q))
     return torch.cat(outs), torch.cat(lses)
+
+
+@torch.no_grad()
+def attend_gradients(
+    d_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    chosen: Tensor | None,
+    at: Tensor,
+    block: int,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `attend` in q, k and v, written out for where autograd does not run."""
+    kind = _compute_type(q)
+    d_q = torch.zeros_like(q)
+    d_k, d_v = (torch.zeros_like(x, dtype=kind) for x in (k, v))
+    for rows in _rows(len(q), q.shape[1] * len(k)):
+        scores = _seen_scores(q, k, rows, chosen=chosen, at=at, block=block, scale=scale)
+        upto, weights = scores.shape[-1], scores.softmax(-1)
+        grouped_q, grouped_d = (_grouped(x[rows], k.shape[1]) for x in (q, d_out))
+        d_v[:upto] += torch.einsum("kgts,tkgd->skd", weights, grouped_d)
+        d_weights = torch.einsum("tkgd,skd->kgts", grouped_d, v[:upto].to(kind))
+        d_scores = weights * (d_weights - (weights * d_weights).sum(-1, keepdim=True)) * scale
+        d_q[rows] = (
+            torch.einsum("kgts,skd->tkgd", d_scores, k[:upto].to(kind)).flatten(1, 2).to(q.dtype)
+        )
+        d_k[:upto] += torch.einsum("kgts,tkgd->skd", d_scores, grouped_q)
+    return d_q, d_k.to(k.dtype), d_v.to(v.dtype)
 
 
 def merge(outs: Tensor, lses: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,11 +162,34 @@ def merge(outs: Tensor, lses: Tensor) -> tuple[Tensor, Tensor]:
     return (weights[..., None].to(outs.dtype) * outs).sum(0), lse
 
 
+def _seen_scores(
+    q: Tensor,
+    k: Tensor,
+    rows: slice,
+    *,
+    chosen: Tensor | None,
+    at: Tensor,
+    block: int,
+    scale: float,
+) -> Tensor:
+    """Scores of some queries, -inf for the keys that they do not see: [Hk, G, T, keys]."""
+    upto = int(at[rows].max()) + 1
+    seen = (torch.arange(upto, device=q.device) <= at[rows, None])[None]
+    if chosen is not None:
+        seen = seen & _listed(chosen[:, rows], upto, block)
+    return _scores(q[rows], k[:upto], scale).masked_fill(~seen[:, None], -torch.inf)
+
+
 def _scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """q [T, Hq, D] . k [S, Hk, D] -> [Hk, G, T, S]"""
-    kind = _compute_type(q)
-    grouped = q.to(kind).reshape(len(q), k.shape[1], q.shape[1] // k.shape[1], q.shape[2])
-    return torch.einsum("tkgd,skd->kgts", grouped, k.to(kind)) * scale
+    grouped = _grouped(q, k.shape[1])
+    return torch.einsum("tkgd,skd->kgts", grouped, k.to(grouped.dtype)) * scale
+
+
+def _grouped(x: Tensor, kv_heads: int) -> Tensor:
+    """[T, Hq, D] -> [T, Hk, G, D], in the type of the scores."""
+    shape = (len(x), kv_heads, x.shape[1] // kv_heads, x.shape[2])
+    return x.to(_compute_type(x)).reshape(shape)
 
 
 def _visible(at: Tensor, n_windows: int, size: int, stride: int) -> Tensor:

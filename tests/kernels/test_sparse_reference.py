@@ -322,6 +322,18 @@ def test_gradients_flow_through_the_attention_and_not_through_the_choice() -> No
     assert moved == set(blocks) and len(moved) < 7
 
 
+def test_gradients_written_out_are_those_of_autograd() -> None:
+    leaves = [x.requires_grad_() for x in random_states(400)]
+    chosen = select_blocks(*leaves[:2], config=replace(SMALL, topk=2))
+    how = {"at": torch.arange(400), "block": 64, "scale": 0.25}
+    for lists in (chosen, None):
+        out, _ = reference.attend(*leaves, chosen=lists, **how)  # type: ignore[arg-type]
+        d_out = torch.randn_like(out)
+        expected = torch.autograd.grad(out, leaves, d_out)
+        made = reference.attend_gradients(d_out, *leaves, chosen=lists, **how)  # type: ignore[arg-type]
+        torch.testing.assert_close(made, expected)
+
+
 def test_states_before_rope_can_choose() -> None:
     q, k, v = random_states(640)
     other_q, other_k, _ = random_states(640, seed=5)

@@ -42,7 +42,7 @@ ULTRA_KERNEL(128) append_kernel(Problem p) {
     const int n_new = (int)(p.q_starts[sequence + 1] - q_start);
     const int length = p.k_lens[sequence], before = length - n_new;
     if (n_new == 0 || d >= p.size) return;
-    if (before < 0 || (p.cache_k && length > p.capacity)) {
+    if (!fits(p, n_new, length)) {
         if (d == 0) report(p, kCacheFull);
         return;
     }

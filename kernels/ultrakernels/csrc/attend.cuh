@@ -21,7 +21,7 @@ ULTRA_KERNEL(WARPS * 32) attend_kernel(Problem p) {
     const int64_t q_start = p.q_starts[sequence], k_start = p.k_starts[sequence];
     const int n_q = (int)(p.q_starts[sequence + 1] - q_start), length = p.k_lens[sequence];
     const int first = block_x() * queries, count = lowest(queries, n_q - first);
-    if (count <= 0) return;
+    if (count <= 0 || !fits(p, n_q, length)) return;
     const int at = length - n_q + first;  // position of the first query
     const auto* k = (const uint16_t*)p.k + k_start * p.k_row + head * p.k_head;
     const auto* v = (const uint16_t*)p.v + k_start * p.v_row + head * p.v_head;

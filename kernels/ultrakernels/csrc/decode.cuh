@@ -19,8 +19,8 @@ struct Place {
         group = p.heads / p.kv_heads;
         const int query = block_z() % p.longest_q, q_start = p.q_starts[sequence];
         const int n_q = p.q_starts[sequence + 1] - q_start;
-        real = query < n_q;
         length = p.k_lens[sequence];
+        real = query < n_q && fits(p, n_q, length);
         position = length - n_q + query;
         token = q_start + query;
         k_start = p.k_starts[sequence];

@@ -12,7 +12,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#define ULTRA_KERNEL(threads) __global__ void __launch_bounds__(threads)
+#define ULTRA_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
 #define ULTRA_DEVICE __device__ __forceinline__
 #define ULTRA_BOTH __host__ __device__ inline
 #define ULTRA_SHARED(name) extern __shared__ __align__(128) unsigned char name[]

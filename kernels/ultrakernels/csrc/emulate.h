@@ -407,7 +407,7 @@ struct Half {
         int exponent;
         std::frexp(size, &exponent);
         // Steps of 2^(exponent - 11), but never finer than those of subnormal numbers.
-        const int step = exponent - 11 < -24 ? -24 : exponent - 11;
+        const int step = size < 0x1p-14f ? -24 : exponent - 11;
         const long units = std::lrint(std::ldexp(size, -step));
         if (step == -24) return (uint16_t)(sign | units);  // a carry into the exponent is right too
         return (uint16_t)(sign + ((step + 24) << 10) + units);

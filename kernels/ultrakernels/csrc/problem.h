@@ -34,7 +34,8 @@ struct Problem {
     int32_t* counters;   // [2, tokens, kv_heads]
     int32_t* status;
     int64_t q_row, q_head, k_row, k_head, v_row, v_head, new_k_row, new_k_head, new_v_row, new_v_head;
-    int32_t kind, size, heads, kv_heads, tokens, sequences, longest_q, max_blocks, capacity;
+    int32_t kind, size, heads, kv_heads, tokens, sequences, longest_q, max_blocks;
+    int32_t capacity;  // keys that a sequence has room for; 0: as many as it has
     int32_t init_blocks, local_blocks, list_len, dense_len, exact_lse, splits;
     float scale;
 };

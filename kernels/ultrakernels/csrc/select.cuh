@@ -37,7 +37,7 @@ ULTRA_KERNEL(kThreads) select_kernel(Problem p) {
     const int64_t q_start = p.q_starts[sequence], k_start = p.k_starts[sequence];
     const int n_q = (int)(p.q_starts[sequence + 1] - q_start), length = p.k_lens[sequence];
     const int first = block_x() * shape.queries, count = lowest(shape.queries, n_q - first);
-    if (count <= 0 || is_dense(p, sequence)) return;
+    if (count <= 0 || !fits(p, n_q, length) || is_dense(p, sequence)) return;
     const int at = length - n_q + first, last = at + count - 1;  // positions
     const int keep = free_places(p);
     int* lists = p.lists + ((int64_t)head * p.tokens + q_start + first) * p.list_len;

@@ -23,6 +23,11 @@ ULTRA_DEVICE void report(const Problem& p, Status what) {
     if (p.status) atomic_or(p.status, what);
 }
 
+// Lengths that do not fit are reported when keys are appended, and must not be read by.
+ULTRA_DEVICE bool fits(const Problem& p, int n_q, int length) {
+    return n_q <= length && (p.capacity == 0 || length <= p.capacity);
+}
+
 // Windows of `size` keys, `stride` apart, that end among the first `length` keys.
 ULTRA_DEVICE int windows(int length, int size, int stride) {
     return length < size ? 0 : (length - size) / stride + 1;
