@@ -1,0 +1,17 @@
+"""Judges: the TIGERScore form, its strict parser, and how well a judge agrees with people."""
+
+from ultrachat.judging.agreement import Agreement, agreement, ensemble
+from ultrachat.judging.tigerscore import ASPECTS, SCHEMA, Error, Judgement, Malformed, parse, render
+
+__all__ = [
+    "ASPECTS",
+    "SCHEMA",
+    "Agreement",
+    "Error",
+    "Judgement",
+    "Malformed",
+    "agreement",
+    "ensemble",
+    "parse",
+    "render",
+]
