@@ -22,7 +22,19 @@ from ultraclean.errors import (
     UltracleanError,
 )
 from ultraclean.pipeline import Pipeline, Rounds
-from ultraclean.stages import dedup, extract, filter, fit, fix, read, sample, score, write
+from ultraclean.stages import (
+    dedup,
+    extract,
+    filter,
+    fit,
+    fix,
+    pack,
+    read,
+    refine,
+    sample,
+    score,
+    write,
+)
 
 __all__ = [
     "Batch",
@@ -41,7 +53,9 @@ __all__ = [
     "filter",
     "fit",
     "fix",
+    "pack",
     "read",
+    "refine",
     "sample",
     "score",
     "write",
