@@ -49,7 +49,8 @@ class Memory(Rows):
         self.batch_rows = batch_rows
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        names = list(columns) if columns is not None else self.table.column_names
+        there = self.table.column_names
+        names = [name for name in columns if name in there] if columns is not None else there
         for part in self.table.select(names).to_batches(self.batch_rows):
             yield Batch(part)
 
