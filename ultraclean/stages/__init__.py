@@ -27,6 +27,9 @@ STAGES: tuple[str, ...] = (
     "sample.quantile",
     "fit.fasttext",
     "fit.tokenizer",
+    "pack.tokens",
+    "pack.megatron",
+    "pack.datatrove",
     "write.parquet",
     "write.jsonl",
 )
