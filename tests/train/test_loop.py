@@ -114,17 +114,31 @@ def test_a_run_leaves_a_log_and_checkpoints(make_spec: MakeSpec, text_shards: st
 
 def test_the_loss_falls_in_every_way_of_running(make_spec: MakeSpec, tmp_path: Path) -> None:
     mix = make_spec().stages[0].mix
-    stages = (Stage(name="s", tokens=60 * 256, mix=mix, warmup_steps=5, decay="exponential"),)
+    stages = (Stage(name="s", tokens=36 * 256, mix=mix, warmup_steps=5, decay="exponential"),)
     ways: dict[str, dict[str, Any]] = {
         "bf16": {"precision": "bf16"},
         "mtp": {"model": {**_tiny(), "mtp": True}},
         "ternary": {"model": {**_tiny(), "ternary_group": 16}},
+        "sparse": {
+            "model": {
+                **_tiny(),
+                "attention": "sparse",
+                "sparse_config": {
+                    "kernel_size": 8,
+                    "kernel_stride": 4,
+                    "block_size": 16,
+                    "window_size": 16,
+                    "topk": 2,
+                    "dense_len": -1,
+                },
+            }
+        },
         "no mask": {"document_mask": False, "clip": None},
     }
     for name, changes in ways.items():
         spec = make_spec(stages=stages, out=str(tmp_path / name), log_every=20, **changes)
         losses = losses_of(spec) if train(spec) else []
-        assert losses[-1] < 4.2, (name, losses)
+        assert losses[-1] < 4.5, (name, losses)
 
 
 def _tiny() -> dict[str, Any]:
@@ -179,6 +193,24 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
 def test_a_log_line_cut_short_is_dropped(make_spec: MakeSpec) -> None:
     lines = b'{"event": "step", "step": 1}\n{"event": "step", "step": 5}\n{"event": "st'
     assert loop_module._cut_back(lines, 4) == b'{"event": "step", "step": 1}\n'
+
+
+def test_a_run_may_live_in_an_object_store(
+    make_spec: MakeSpec, s3_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUCKET", s3_folder)
+    spec = make_spec(out="${BUCKET}/run", checkpoint_every=3)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, 7)
+        train(spec)
+    done = train(spec)
+    assert done.checkpoint == f"{s3_folder}/run/checkpoints/step-00000012"
+    lines = loop_module.storage.read_bytes(f"{s3_folder}/run/log.jsonl").decode().splitlines()
+    steps = [one["step"] for one in map(json.loads, lines) if one["event"] == "step"]
+    assert steps == list(range(1, 13))
+    start = make_spec(start=done.checkpoint, start_optimizer=True)
+    train(start)
+    assert losses_of(start)[0] < math.log(300)
 
 
 def test_micro_batches_change_nothing_but_rounding(make_spec: MakeSpec, tmp_path: Path) -> None:

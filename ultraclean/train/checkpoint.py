@@ -39,6 +39,8 @@ class Progress:
     position: Position = field(default_factory=Position)
     losses: tuple[float, ...] = ()
     """The last accepted losses, by which spikes are recognised."""
+    spikes: int = 0
+    """Steps in a row that were skipped for a spike."""
     stage: str = ""
     finished_stage: bool = False
 
@@ -89,6 +91,7 @@ def save(
             "drawn": progress.position.drawn,
             "in_stage": progress.position.in_stage,
             "losses": list(progress.losses),
+            "spikes": progress.spikes,
             "sizes": sizes,
             **facts,
         }
@@ -140,6 +143,7 @@ def progress_of(record: Mapping[str, Any]) -> Progress:
         tokens=record["tokens"],
         position=Position(dict(record["drawn"]), dict(record["in_stage"])),
         losses=tuple(record["losses"]),
+        spikes=record["spikes"],
         stage=record["stage"],
         finished_stage=record["finished_stage"],
     )

@@ -48,7 +48,7 @@ Request = tuple[Sequence[int], Sequence[int]]
 
 @torch.inference_mode()
 def score(
-    model: MiniCPM4, requests: Sequence[Request], batch_tokens: int = 16384, precision: str = "fp32"
+    model: MiniCPM4, requests: Sequence[Request], batch_tokens: int = 4096, precision: str = "fp32"
 ) -> list[Scored]:
     """Scores continuations, longest first so that rows of a batch are alike in length.
 

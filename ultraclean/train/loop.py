@@ -67,6 +67,7 @@ class Trained:
 
 def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from top to bottom
     """Runs a spec to its end, going on from the last checkpoint in `spec.out` if there is one."""
+    spec = spec.model_copy(update={"out": storage.expand(spec.out)})
     world = join(spec.device)
     sources = open_sources(spec)
     repeats = epochs(spec, sources)
@@ -90,7 +91,7 @@ def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from to
         checkpoint.load_weights(model, weights, last)
         checkpoint.load_optimizer(optimizer, model, last)
     elif spec.start is not None and spec.start_optimizer:
-        checkpoint.load_optimizer(optimizer, model, spec.start)
+        checkpoint.load_optimizer(optimizer, model, storage.expand(spec.start))
 
     facts: dict[str, Any] = {
         "tokenizer": tokenizer_of(sources),
@@ -104,7 +105,6 @@ def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from to
     n_steps = sum(steps_of(stage, tokens_per_step) for stage in spec.stages)
     flops_per_step = spec.model.flops_per_token(spec.length) * tokens_per_step
     peak = spec.peak_flops or _peak_flops(world)
-    spikes = 0
     busy_s, busy_steps = 0.0, 0
 
     for step in range(progress.step, n_steps):
@@ -131,7 +131,7 @@ def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from to
         # Not a number stops, a spike is skipped, the rest is a step of the optimiser.
         if not math.isfinite(loss):
             raise TrainingStopped(_stopped(spec, step, loss, samples))
-        spikes = spikes + 1 if _is_spike(loss, progress.losses, spec.max_spike) else 0
+        spikes = progress.spikes + 1 if _is_spike(loss, progress.losses, spec.max_spike) else 0
         skipped = 0 < spikes <= PATIENCE
         lr = spec.lr * multiplier(stage, steps_of(stage, tokens_per_step), within)
         set_lr(optimizer, lr)
@@ -156,6 +156,7 @@ def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from to
             tokens=progress.tokens + tokens_per_step,
             position=position,
             losses=losses,
+            spikes=spikes,
             stage=stage.name,
             finished_stage=step_ends_stage,
         )
@@ -187,6 +188,7 @@ def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from to
             last = checkpoint.save(spec.out, model, optimizer, progress, world=world, facts=facts)
             if world.first:
                 checkpoint.forget(spec.out, spec.keep)
+            log.keep()
 
     assert last is not None
     return Trained(last, progress.step, progress.tokens, loss, validation)
@@ -269,8 +271,9 @@ def _make_model(spec: TrainSpec, sources: dict[str, Source], resumed: bool) -> M
         if not resumed:
             initialise(model, spec.seed)
         return model
-    if storage.exists(storage.join(spec.start, checkpoint.RECORD)):
-        made_with = checkpoint.read_record(spec.start)["tokenizer"]
+    start = storage.expand(spec.start)
+    if storage.exists(storage.join(start, checkpoint.RECORD)):
+        made_with = checkpoint.read_record(start)["tokenizer"]
         ours = tokenizer_of(sources)
         if made_with and ours and made_with != ours:
             raise DataError(
@@ -282,7 +285,7 @@ def _make_model(spec: TrainSpec, sources: dict[str, Source], resumed: bool) -> M
         include={"attention", "sparse_config", "ternary_group", "mtp", "rope_scaling"}
         | {"max_position_embeddings"}
     )
-    model = import_model(spec.start, **changes)
+    model = import_model(start, **changes)
     different = [
         f"{name} is {getattr(model.config, name)}, not {value}"
         for name, value in spec.model
@@ -358,22 +361,36 @@ def _peak_flops(world: World) -> float | None:
 
 
 class Log:
-    """`log.jsonl` of a run, cut back to the step from which the run goes on."""
+    """`log.jsonl` of a run, cut back to the step from which the run goes on.
+
+    An object store cannot append: there the file is written anew with each checkpoint.
+    """
 
     def __init__(self, out: str, world: World, step: int) -> None:
         self.path = storage.join(out, "log.jsonl")
         self.first = world.first
         if self.first:
             before = storage.read_bytes(self.path) if storage.exists(self.path) else b""
-            storage.write_bytes(self.path, _cut_back(before, step))
+            self.content = _cut_back(before, step)
+            storage.write_bytes(self.path, self.content)
         barrier(world)
 
     def line(self, **facts: Any) -> None:
-        """Adds one line, `event` and `step` first; only the first process writes."""
-        if self.first:
+        """Adds one line; only the first process writes."""
+        if not self.first:
+            return
+        line = json.dumps(facts).encode() + b"\n"
+        if storage.is_local(self.path):
             fs, bare = storage.filesystem(self.path)
             with fs.open(bare, "ab") as stream:
-                stream.write(json.dumps(facts).encode() + b"\n")
+                stream.write(line)
+        else:
+            self.content += line
+
+    def keep(self) -> None:
+        """Makes sure of all lines so far."""
+        if self.first and not storage.is_local(self.path):
+            storage.write_bytes(self.path, self.content)
 
 
 def _cut_back(lines: bytes, step: int) -> bytes:

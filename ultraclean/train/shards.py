@@ -50,7 +50,7 @@ def load_tokenizer(path: str) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_str(storage.read_bytes(path).decode())
+        return Tokenizer.from_str(storage.read_bytes(storage.expand(path)).decode())
     except Exception as error:  # the package raises bare Exception
         raise DataError(f"{path} is not a tokenizer.json: {error}") from None
 
