@@ -179,16 +179,16 @@ def test_nothing_to_correlate() -> None:
 def test_intervals_cover_the_truth() -> None:
     rng = np.random.default_rng(3)
     n_covered = 0
-    for _ in range(25):
+    for _ in range(15):
         x = rng.normal(size=(40, 5)) + rng.normal(size=(40, 1))
         y = 0.6 * x + 0.8 * rng.normal(size=(40, 5))
         truth = 0.6 * math.sqrt(2) / math.sqrt(0.36 * 2 + 0.64)
         users = np.repeat(np.arange(40), 5).tolist()
-        found = agreement(x.ravel().tolist(), y.ravel().tolist(), users, users, n_bootstrap=150)
+        found = agreement(x.ravel().tolist(), y.ravel().tolist(), users, users, n_bootstrap=100)
         low, high = found[0].low, found[0].high
         assert low is not None and high is not None
         n_covered += low <= truth <= high
-    assert n_covered >= 20, "95 % intervals"
+    assert n_covered >= 12, "95 % intervals"
 
 
 def test_ensembles() -> None:
