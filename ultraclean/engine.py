@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ultraclean import catalog, storage
+from ultraclean import catalog, pipeline_file, storage
 from ultraclean.alarms import check_losses
 from ultraclean.binding import Binding
-from ultraclean.errors import PlanError
+from ultraclean.errors import LedgerError, PlanError
 from ultraclean.exchange import Piece, Sketches
 from ultraclean.executors import Executor, connect
 from ultraclean.executors.base import in_order
@@ -82,6 +82,13 @@ class Engine:
 
     def run(self, only: str | None = None) -> Finished:
         path = storage.join(self.out, "pipeline.yaml")
+        if storage.exists(path):
+            there = pipeline_file.parse(storage.read_bytes(path).decode(), path).name
+            if there != self.pipeline.name:
+                raise LedgerError(
+                    f"{self.out} is the run folder of the pipeline {there!r}, not of "
+                    f"{self.pipeline.name!r}: choose another --out"
+                )
         storage.write_bytes(path, self.pipeline.to_yaml().encode())
         rounds = self.pipeline.rounds
         n_rounds = rounds.max if rounds else None

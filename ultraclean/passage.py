@@ -22,6 +22,9 @@ from ultraclean.stage import Barrier, Decision, Map, Stage
 REPLACED = "replaced"
 """Among the numbers, the fate of a row in whose place a stage put others; it is no drop."""
 
+HOPELESS = 1000
+"""Errors in one shard after which a share of twice `max_error_fraction` stops it before its end."""
+
 SAMPLES = 20
 """Dropped documents per shard and reason whose text is kept with `drops: sample`."""
 
@@ -135,7 +138,8 @@ class Passage:
         assert self.numbers is not None
         self.numbers.add(frame.record_batch())
         errors = sum(n for tally in self.tallies.values() for n in _errors(tally))
-        if errors > max(100, self.way.max_error_fraction * self.tallies["read"].n_in * 10):
+        n_read = self.tallies["read"].n_in
+        if errors > max(HOPELESS, 2 * self.way.max_error_fraction * n_read):
             raise StageError(self._too_many(errors))
 
     def _too_many(self, errors: int) -> str:
@@ -183,47 +187,65 @@ class Passage:
             if not batch.num_rows:
                 return
             link = self.links[index]
-            tally = self.tallies[link.label]
-            begun = time.perf_counter()
-            try:
-                result = link.call(batch)
-            except _FATAL:
-                raise
-            except Exception as error:
-                if batch.num_rows > 1:
-                    half = batch.num_rows // 2
-                    self._go(batch.slice(0, half), rows[:half], index, frame)
-                    self._go(batch.slice(half, batch.num_rows - half), rows[half:], index, frame)
-                    return
-                tally.n_in += 1
-                text = f"{type(error).__name__}: {error}"
-                failed = batch.with_columns({ERROR: pa.array([text], pa.string())})
-                self._take_errors(failed, rows, link.label, frame)
+            result = self._call(link, batch)
+            if isinstance(result, Exception):
+                self._isolate(result, batch, rows, index, frame)
                 return
-            finally:
-                tally.seconds += time.perf_counter() - begun
-            tally.n_in += batch.num_rows
+            self.tallies[link.label].n_in += batch.num_rows
             if isinstance(result, Decision):
                 batch, rows = self._decide(batch, rows, link, result, frame)
                 continue
             result = _typed(link.stage, result)
-            if result.num_rows != batch.num_rows:
-                if not (isinstance(link.stage, Map) and link.stage.expands):
-                    message = f"{link.label} returned {result.num_rows} rows for {batch.num_rows}"
-                    raise StageError(f"{self.way.segment}: {message}")
-                tally.n_added += result.num_rows - batch.num_rows
-                assert self.numbers is not None
-                frame.drop(rows, link.label, [REPLACED] * batch.num_rows)
-                frame = Frame(result, self.measures)
-                rows = np.arange(result.num_rows)
-                batch, rows = self._take_errors(result, rows, link.label, frame)
-                self._go(batch, rows, index + 1, frame)
-                self.numbers.add(frame.record_batch())
+            if isinstance(link.stage, Map) and link.stage.expands:
+                self._expand(batch, rows, result, index, frame)
                 return
+            if result.num_rows != batch.num_rows:
+                message = f"{link.label} returned {result.num_rows} rows for {batch.num_rows}"
+                raise StageError(f"{self.way.segment}: {message}")
             for name in _new_numbers(batch, result):
                 frame.measure(name, rows, result[name])
             batch, rows = self._take_errors(result, rows, link.label, frame)
         self._keep(batch)
+
+    def _call(self, link: Link, batch: Batch) -> Batch | Decision | Exception:
+        """The stage's answer, or what it raised because of a document."""
+        begun = time.perf_counter()
+        try:
+            return link.call(batch)
+        except _FATAL:
+            raise
+        except Exception as error:
+            return error
+        finally:
+            self.tallies[link.label].seconds += time.perf_counter() - begun
+
+    def _isolate(
+        self, error: Exception, batch: Batch, rows: NDArray[np.int64], index: int, frame: Frame
+    ) -> None:
+        """Tries each half of a batch again; a row that fails by itself is an error of its own."""
+        if batch.num_rows > 1:
+            half = batch.num_rows // 2
+            self._go(batch.slice(0, half), rows[:half], index, frame)
+            self._go(batch.slice(half, batch.num_rows - half), rows[half:], index, frame)
+            return
+        label = self.links[index].label
+        self.tallies[label].n_in += 1
+        text = f"{type(error).__name__}: {error}"
+        failed = batch.with_columns({ERROR: pa.array([text], pa.string())})
+        self._take_errors(failed, rows, label, frame)
+
+    def _expand(
+        self, batch: Batch, rows: NDArray[np.int64], made: Batch, index: int, frame: Frame
+    ) -> None:
+        """Goes on with the rows that a stage made; those of which it made them end here."""
+        label = self.links[index].label
+        self.tallies[label].n_added += made.num_rows - batch.num_rows
+        frame.drop(rows, label, [REPLACED] * batch.num_rows)
+        new = Frame(made, self.measures)
+        kept, new_rows = self._take_errors(made, np.arange(made.num_rows), label, new)
+        self._go(kept, new_rows, index + 1, new)
+        assert self.numbers is not None
+        self.numbers.add(new.record_batch())
 
     def _keep(self, batch: Batch) -> None:
         if batch.num_rows:

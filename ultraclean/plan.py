@@ -196,11 +196,10 @@ class _Planner:
         if table in self.pipeline.broken or not stages:
             self.columns[table] = {}  # unknown: no complaint about those who read it
             return
-        columns: Columns = {}
         current: Segment | None = None
+        columns: Columns = {}
         ended = False
         for index, stage in enumerate(stages):
-            name = f"{table}/{len([s for s in self.segments.values() if s.table == table])}"
             if ended and not isinstance(stage, Sink):
                 self._problem(table, index, f"{stage.called} comes after the end of the table")
                 return
@@ -211,15 +210,11 @@ class _Planner:
                     )
                     return
                 columns = self._source_columns(table, stage)
-                reads = tuple(
-                    self.rows_of[name] for _, name in table_refs(stage) if name in self.rows_of
-                )
-                current = Segment(name, table, "rows", (), reads, source=stage, columns_in=columns)
+                current = self._begun(table, stage, columns)
                 continue
             if isinstance(stage, Artifact):
-                if current is not None:
-                    current = self._close(current, columns)
-                self._artifact(table, index, stage, current, name)
+                own = self._closed(current, columns) if current is not None else None
+                self._artifact(table, stage, own)
                 ended = True
                 continue
             if current is None:
@@ -227,55 +222,57 @@ class _Planner:
                 return
             self._needs(table, index, stage, columns)
             if isinstance(stage, Map | Filter):
-                if current.stages and _hardware(current.stages[-1]) != _hardware(stage):
-                    current = self._after(self._close(current, columns), columns)
-                models = tuple(
-                    self.artifact_of[name]
-                    for _, name in model_refs(stage)
-                    if name in self.artifact_of
-                )
-                current = replace(
-                    current,
-                    stages=(*current.stages, stage),
-                    models=(*current.models, *models),
-                )
-                gone = stage.removes()
-                kept = {name: kind for name, kind in columns.items() if name not in gone}
-                columns = {**kept, **stage.adds()}
+                current = self._fused(current, stage, columns)
             elif isinstance(stage, Barrier):
-                before = self._close(current, columns)
-                barrier = self._name(table, stage.called)
-                self.segments[barrier] = Segment(
-                    barrier, table, "barrier", (stage,), (before.name,), columns_in=columns
-                )
-                current = replace(self._after(before, columns), verdicts=barrier, barrier=stage)
-                columns = {**columns, **stage.adds()}
+                current = self._barred(current, stage, columns)
             elif isinstance(stage, Sink):
-                current = (
-                    current if current.name in self.segments else self._close(current, columns)
-                )
-                sink = self._name(table, stage.called)
-                self.segments[sink] = Segment(
-                    sink, table, "sink", (stage,), (current.name,), columns_in=columns
-                )
+                current = self._closed(current, columns)
+                self._single(table, "sink", stage, (current.name,), columns)
                 ended = True
-            else:
-                self._problem(table, index, f"{stage.called} is of no kind that runs in a table")
-                return
-        if current is not None and current.name not in self.segments:
-            self._close(current, columns)
+            gone = stage.removes()
+            kept = {name: kind for name, kind in columns.items() if name not in gone}
+            columns = {**kept, **stage.adds()}
         if current is not None:
-            self.rows_of[table] = current.name
+            self.rows_of[table] = self._closed(current, columns).name
             self.columns[table] = columns
+
+    def _begun(self, table: str, stage: Source, columns: Columns) -> Segment:
+        names = (name for _, name in table_refs(stage))
+        reads = tuple(self.rows_of[name] for name in names if name in self.rows_of)
+        name = self._name(table)
+        return Segment(name, table, "rows", (), reads, source=stage, columns_in=columns)
+
+    def _fused(self, current: Segment, stage: Stage, columns: Columns) -> Segment:
+        """The segment with one more row-local stage, or a new one where the hardware changes."""
+        if current.stages and _hardware(current.stages[-1]) != _hardware(stage):
+            current = self._after(self._closed(current, columns), columns)
+        names = (name for _, name in model_refs(stage))
+        models = tuple(self.artifact_of[name] for name in names if name in self.artifact_of)
+        return replace(current, stages=(*current.stages, stage), models=(*current.models, *models))
+
+    def _barred(self, current: Segment, stage: Barrier, columns: Columns) -> Segment:
+        """The segment that goes on with the verdicts of a barrier."""
+        before = self._closed(current, columns)
+        barrier = self._single(before.table, "barrier", stage, (before.name,), columns)
+        return replace(self._after(before, columns), verdicts=barrier, barrier=stage)
+
+    def _single(
+        self, table: str, kind: str, stage: Stage, reads: tuple[str, ...], columns: Columns
+    ) -> str:
+        """Adds a segment of one stage; returns its name."""
+        name = self._name(table, stage.called)
+        self.segments[name] = Segment(name, table, kind, (stage,), reads, columns_in=columns)
+        return name
 
     def _name(self, table: str, label: str | None = None) -> str:
         number = sum(segment.table == table for segment in self.segments.values())
         return f"{table}/{number}:{label}" if label else f"{table}/{number}"
 
-    def _close(self, segment: Segment, columns: Columns) -> Segment:
-        closed = replace(segment, columns_out=columns)
-        self.segments[closed.name] = closed
-        return closed
+    def _closed(self, segment: Segment, columns: Columns) -> Segment:
+        """The segment as part of the plan, with its columns as they now are."""
+        if segment.name not in self.segments:
+            self.segments[segment.name] = replace(segment, columns_out=columns)
+        return self.segments[segment.name]
 
     def _after(self, before: Segment, columns: Columns) -> Segment:
         """A rows segment that goes on where `before` ended."""
@@ -286,9 +283,7 @@ class _Planner:
             name, before.table, "rows", (), (before.name,), source=source, columns_in=columns
         )
 
-    def _artifact(
-        self, table: str, index: int, stage: Artifact, own: Segment | None, name: str
-    ) -> None:
+    def _artifact(self, table: str, stage: Artifact, own: Segment | None) -> None:
         reads = [own.name] if own else []
         models = []
         for _, reference in table_refs(stage):
@@ -297,11 +292,9 @@ class _Planner:
                 reads.append(self.rows_of[base])
             elif base in self.artifact_of:
                 models.append(self.artifact_of[base])
-        segment = self._name(table, stage.called)
-        self.segments[segment] = Segment(
-            segment, table, "artifact", (stage,), tuple(reads), tuple(models)
-        )
-        self.artifact_of[table] = segment
+        name = self._single(table, "artifact", stage, tuple(reads), {})
+        self.segments[name] = replace(self.segments[name], models=tuple(models))
+        self.artifact_of[table] = name
 
     def _source_columns(self, table: str, stage: Source) -> Columns:
         references = [name for _, name in table_refs(stage)]

@@ -193,6 +193,13 @@ def test_one_run_at_a_time(corpus: Path, tmp_path: Path) -> None:
     run(pipeline_of(corpus), out)
 
 
+def test_another_pipeline_lives_here(corpus: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    run(pipeline_of(corpus), out)
+    with pytest.raises(LedgerError, match="is the run folder of the pipeline 'test', not of 'x'"):
+        run(pipeline_of(corpus, "name=x"), out)
+
+
 def test_a_dead_runs_lock_is_recognised(corpus: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     import socket
