@@ -257,6 +257,13 @@ def test_packed_dialogues_become_samples(tokenizer: Any, tmp_path: Path) -> None
     assert json.loads((tmp_path / "chat" / "tokens.json").read_text())["masked"] is True
     source = open_source("chat", Mix(path=folder), 2 * size + 7, seed=1)
     assert source.n_samples == 3
+    parts = [
+        open_source("chat", Mix(path=folder, part=part), 2 * size + 7, seed=1)
+        for part in ((0, 0.5), (0.5, 1))
+    ]  # cut between samples, not inside
+    assert [(one.start % one.length, one.n_samples) for one in parts] == [(0, 1), (0, 2)]
+    with pytest.raises(DataError, match=r"is packed into samples of .* the run's length is 64"):
+        open_source("chat", Mix(path=folder), 64, seed=1)
     learnt = sum(encode_dialogue(DIALOGUE, tokenizer)[1])
     counts = sorted(int((source.sample(k)[1] != IGNORED).sum()) for k in range(3))
     assert counts == [learnt, 2 * learnt, 2 * learnt]

@@ -56,14 +56,20 @@ class Sight:
     """Who sees whom in one forward pass, worked out once for all layers.
 
     `seen` is None for plain causal attention, else bool[B or 1, 1, T, S], True where a query sees
-    a key. `ends` are the document ends in the rows laid one after the other, for sparse kernels.
+    a key. `ends`, for sparse kernels, are the document ends in the rows laid one after the other.
     """
 
     seen: Tensor | None
     ends: Tensor | None
 
 
-def sight(documents_BT: Tensor | None, n_queries: int, n_keys: int, device: torch.device) -> Sight:
+def sight(
+    config: ModelConfig,
+    documents_BT: Tensor | None,
+    n_queries: int,
+    n_keys: int,
+    device: torch.device,
+) -> Sight:
     """Causal sight, within documents if they are given; queries are the last of the keys."""
     if documents_BT is None:
         if n_queries == n_keys:
@@ -72,7 +78,8 @@ def sight(documents_BT: Tensor | None, n_queries: int, n_keys: int, device: torc
         queries = keys[n_keys - n_queries :]
         return Sight((queries[:, None] >= keys[None, :])[None, None], None)
     same = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return Sight(same.tril()[:, None], document_ends(documents_BT))
+    ends = None if config.blocks is None else document_ends(documents_BT)  # waits for the device
+    return Sight(same.tril()[:, None], ends)
 
 
 def document_ends(documents_BT: Tensor) -> Tensor:

@@ -98,6 +98,6 @@ def write_dialogues(
 
     size = tokenizer.get_vocab_size()
     shard = write_shard(folder, "00000", documents(), size, masked=True)
-    manifest = write_manifest(folder, [shard], size, tokenizer, masked=True)
+    manifest = write_manifest(folder, [shard], size, tokenizer, masked=True, length=length)
     n_packed = sum(map(len, bins))
     return {**manifest, "n_dialogues": n_packed, "n_too_long": len(encoded) - n_packed}

@@ -113,7 +113,15 @@ def open_source(name: str, mix: Mix, length: int, seed: int) -> Source:
     n_docs = len(folder.ends)
     low, high = (round(fraction * n_docs) for fraction in mix.part)
     bounds = np.concatenate([[0], folder.ends])
-    source = Source(name, folder, int(bounds[low]), int(bounds[high]), length, seed)
+    start, stop = int(bounds[low]), int(bounds[high])
+    if (packed := folder.manifest.get("length")) is not None:
+        if packed != length:
+            raise DataError(
+                f"the source {name} ({mix.path}) is packed into samples of {packed} tokens, and the "
+                f"run's length is {length}: pack it again, or set length"
+            )
+        start, stop = start // length * length, stop // length * length
+    source = Source(name, folder, start, stop, length, seed)
     if source.n_samples == 0:
         raise DataError(
             f"the source {name} ({mix.path}) has {source.stop - source.start} tokens in the part "

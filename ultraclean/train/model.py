@@ -179,7 +179,7 @@ class MiniCPM4(nn.Module):
         row, where token t + 1 belongs to the same document.
         """
         length = tokens_BT.shape[1]
-        who = sight(documents_BT, length, length, tokens_BT.device)
+        who = sight(self.config, documents_BT, length, length, tokens_BT.device)
         turn = rotation(self.config, 0, length, tokens_BT.device)
         x_BTD = self._embed(tokens_BT)
         embedded_BTD = x_BTD
@@ -200,7 +200,7 @@ class MiniCPM4(nn.Module):
         """[B, T, V]; a cache holds the tokens before, and these afterwards."""
         start = cache.length if cache is not None else 0
         stop = start + tokens_BT.shape[1]
-        who = sight(None, stop - start, stop, tokens_BT.device)
+        who = sight(self.config, None, stop - start, stop, tokens_BT.device)
         turn = rotation(self.config, start, stop, tokens_BT.device)
         x_BTD = self._embed(tokens_BT)
         for index, block in enumerate(self.model.layers):

@@ -129,8 +129,13 @@ def write_manifest(
     vocab_size: int,
     tokenizer: Any = None,
     masked: bool = False,
+    length: int | None = None,
 ) -> dict[str, Any]:
-    """Finishes a folder. `tokenizer`, if given, marks the shards with what made them."""
+    """Finishes a folder. `tokenizer`, if given, marks the shards with what made them.
+
+    `length` says that documents are packed into samples of so many tokens, which the trainer then
+    does not cut in another place.
+    """
     if tokenizer is not None:
         sizes = np.zeros(vocab_size, dtype=np.int32)
         known = token_bytes(tokenizer)
@@ -144,6 +149,7 @@ def write_manifest(
         "vocab_size": vocab_size,
         "dtype": dtype_of(vocab_size).str,
         "masked": masked,
+        "length": length,
         "n_tokens": sum(shard["n_tokens"] for shard in shards),
         "n_docs": sum(shard["n_docs"] for shard in shards),
         "shards": list(shards),
