@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ultrachat.seccomp import seccomp_filter
-from ultraclean.errors import UltracleanError
+from ultraclean.errors import StageError
 
 LOOK_S: Final = 0.02
 _RUNS: Final = itertools.count()
@@ -45,7 +45,7 @@ os.execve(sys.argv[2], sys.argv[2:], told["env"])
 """
 
 
-class SandboxUnavailable(UltracleanError):
+class SandboxUnavailable(StageError):
     """Code cannot be run safely here; the message says what to install or to switch on."""
 
 

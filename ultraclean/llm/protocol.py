@@ -10,14 +10,14 @@ from typing import Any, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from ultraclean.errors import UltracleanError
+from ultraclean.errors import StageError
 
 Message = Mapping[str, Any]
 """`{"role": "user", "content": "..."}`, and what else the chat-completions format has."""
 
 
-class TeacherError(UltracleanError):
-    """No further request can succeed: a wrong model name or key, or a server that stays away."""
+class TeacherError(StageError):
+    """No request can succeed: a wrong model name or key, a server that stays away. Ends the run."""
 
 
 class Sampling(BaseModel):

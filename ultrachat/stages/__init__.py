@@ -1,0 +1,1 @@
+"""The stages `chat.*`: from documents to dialogues, each with its proof."""
