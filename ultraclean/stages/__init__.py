@@ -10,6 +10,7 @@ STAGES: tuple[str, ...] = (
     "extract.html",
     "fix.unicode",
     "fix.lines",
+    "fix.pii",
     "score.language",
     "score.fasttext",
     "score.tokens",
