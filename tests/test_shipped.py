@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -36,7 +37,11 @@ def test_the_readmes_pipeline_and_python() -> None:
     assert list(pipeline.tables) == ["web", "textbooks", "quality", "clean"]
     (python,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     built: list[Pipeline] = []
-    run = lambda self, out, **options: built.append(self)  # noqa: E731
+
+    def run(self: Pipeline, out: str, **options: object) -> MagicMock:
+        built.append(self)
+        return MagicMock()
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pipeline, "run", run)
         exec(compile(python, "README.md", "exec"), {})

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ultraclean import storage
 from ultraclean.document import Batch
+from ultraclean.errors import DataError
 from ultraclean.exchange import Piece
 from ultraclean.ledger import Record
 from ultraclean.plan import Plan, Segment
 from ultraclean.stage import Rows
 from ultraclean.unit import read_parquet
+
+if TYPE_CHECKING:
+    from polars import LazyFrame
 
 
 @dataclass
@@ -47,6 +51,35 @@ class Finished:
     def table(self, name: str) -> TableRows:
         """The rows of a table, whether or not the pipeline writes it."""
         return TableRows(name, self.done[self.plan.rows_of[name]])
+
+    def scan(self, table: str) -> LazyFrame:
+        """The rows of a table as a polars LazyFrame, over the files of its last segment."""
+        return self._scan(self.plan.rows_of[table], "data")
+
+    def dropped(self, table: str) -> LazyFrame:
+        """A row per dropped document of a table: stage, reason, value, threshold, same_as, ..."""
+        return self._scan_folder("dropped", table)
+
+    def numbers(self, table: str) -> LazyFrame:
+        """A row per document that entered a table: its fate, and what was measured on the way."""
+        return self._scan_folder("numbers", table)
+
+    def _scan(self, segment: str, what: str) -> LazyFrame:
+        import polars
+
+        records = self.done[segment].records
+        return polars.scan_parquet([record[what]["path"] for record in records if record[what]])
+
+    def _scan_folder(self, what: str, table: str) -> LazyFrame:
+        import polars
+
+        folder = storage.join(self.out, what, table)
+        frames = [
+            polars.scan_parquet(storage.join(folder, name)) for name in storage.names_in(folder)
+        ]
+        if not frames:
+            raise DataError(f"{folder} is empty: nothing was {what} there")
+        return polars.concat(frames, how="diagonal")
 
     def card(self, name: str) -> Record:
         """The card of an artifact."""

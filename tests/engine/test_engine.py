@@ -400,3 +400,13 @@ def test_a_file_of_nothing_and_two_documents_of_one_id(tmp_path: Path) -> None:
     assert kept["id"].to_pylist() == ["twin", "twin"]
     assert len(set(kept[KEY].to_pylist())) == 2
     check_counts(finished)
+
+
+def test_a_finished_run_is_polars_frames(corpus: Path, tmp_path: Path) -> None:
+    finished = run(pipeline_of(corpus), str(tmp_path / "run"))
+    assert finished.scan("good").collect().height == finished.table("good").n_docs
+    reasons = dict(finished.dropped("raw").group_by("reason").len().collect().iter_rows())
+    assert reasons["exact_duplicate"] > 0
+    numbers = finished.numbers("raw").collect()
+    assert numbers.filter(numbers["reason"] == "too_few_chars").height == reasons["too_few_chars"]
+    assert "filter.length.n_chars" in numbers.columns
