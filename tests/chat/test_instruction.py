@@ -14,7 +14,7 @@ from ultrachat.checks.constraints import KINDS, check_all
 from ultrachat.checks.constraints import Instruction as Constraint
 from ultrachat.dialogue import of_row, problem
 from ultrachat.stages.instruction import Instruction
-from ultraclean.document import ERROR, KEY, PARENT, Batch, child_keys, keys_of
+from ultraclean.document import KEY, PARENT, Batch, child_keys, keys_of
 from ultraclean.llm import OpenTeacher, Request, Sample, Sampling, Teacher, responses_in
 from ultraclean.llm.scripted import Scripted
 
@@ -66,7 +66,7 @@ ONE = Instruction(teacher=TEACHER, n_requests=2, max_constraints=1, n_samples=4)
 def test_only_strict_passes_are_kept() -> None:
     batch = batch_of(TEXTS)
     made = make(ONE, batch, Obedient(ONE, batch))
-    assert made.num_rows == 10 and made[ERROR].null_count == 10
+    assert made.num_rows == 10 and made["problem"].null_count == 10
     rows = made.data.to_pylist()
     for at, row in enumerate(rows):
         assert row[PARENT] == batch[KEY][at // 2].as_py() and row["url"] == "u"
@@ -89,14 +89,14 @@ def test_only_strict_passes_are_kept() -> None:
 def test_what_fails_is_counted_with_its_reason() -> None:
     batch = batch_of(TEXTS)
     made = make(ONE, batch, Obedient(ONE, batch, good=False))
-    errors = made[ERROR].to_pylist()
+    errors = made["problem"].to_pylist()
     assert all(error.startswith("no_strict_pass: ") for error in errors)
     assert made["messages"].null_count == 10
 
     refusing = OpenTeacher(Scripted(lambda request, number: Sample(refusal="I cannot.")), "s")
     with refusing as teacher:
         made = ONE._make(teacher, batch)
-    assert set(made[ERROR].to_pylist()) == {"refused: I cannot."}
+    assert set(made["problem"].to_pylist()) == {"refused: I cannot."}
 
 
 def test_splitting_a_batch_gives_the_same_rows() -> None:
@@ -126,7 +126,7 @@ def test_what_it_declares_is_what_it_makes() -> None:
     for name, kind in ONE.adds().items():
         assert made[name].type == kind, name
     assert ONE.needs() == ("text",) and ONE.resources.model
-    assert made[ERROR].to_pylist() == ["empty: finish stop"] * 2
+    assert made["problem"].to_pylist() == ["empty: finish stop"] * 2
 
 
 def test_a_field_that_is_wrong() -> None:

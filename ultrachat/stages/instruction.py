@@ -64,7 +64,6 @@ class _Task:
 
 class Instruction(Map):
     stage: ClassVar[str] = "chat.instruction"
-    main: ClassVar[str | None] = None
     paper: ClassVar[str] = "MiniCPM4 (arXiv 2506.07900), UltraChat v2; IFEval (arXiv 2311.07911)"
     expands: ClassVar[bool] = True
 
@@ -167,7 +166,7 @@ class Instruction(Map):
             missed = sorted(
                 {verdict.reason for each in verdicts for verdict in each if verdict.reason}
             )
-            return Made(task.parent, error=f"no_strict_pass: {', '.join(missed)}"), rate
+            return Made(task.parent, problem=f"no_strict_pass: {', '.join(missed)}"), rate
         answer = response.good[strict.index(True)].text
         (said,) = (turn["content"] for turn in _shown(task, request) if turn["role"] == "user")
         proof = {

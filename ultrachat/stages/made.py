@@ -1,4 +1,8 @@
-"""Rows that a stage makes from documents: dialogues with a proof, and attempts that failed, counted."""
+"""Rows that a stage makes from documents: dialogues with a proof, and attempts that failed.
+
+A failed attempt is a row with a `problem`, which `chat.passed` drops under that reason. It is no
+`_error`: that most attempts fail their checks is what checks are for, and no reason to end a run.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from ultrachat.dialogue import COLUMNS, Dialogue
-from ultraclean.document import ERROR, KEY, PARENT, Batch, child_keys
+from ultraclean.document import KEY, PARENT, Batch, child_keys
 from ultraclean.llm import Response
 
-ADDED: Final[Mapping[str, pa.DataType]] = {**COLUMNS, "prompt": pa.string(), PARENT: pa.binary(16)}
+ADDED: Final[Mapping[str, pa.DataType]] = {
+    **COLUMNS,
+    "prompt": pa.string(),
+    "problem": pa.string(),
+    PARENT: pa.binary(16),
+}
 """What every stage `chat.*` adds; `prompt` is the user's first turn, for deduplication."""
 
 
@@ -27,13 +36,13 @@ class Made:
     dialogue: Dialogue | None = None
     language: str = ""
     proof: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
+    problem: str | None = None
     """`reason: detail`."""
 
 
 def failed(parent: int, response: Response) -> Made:
     """An attempt that ended at the teacher."""
-    return Made(parent, error=f"{response.problem}: {response.detail[:300]}")
+    return Made(parent, problem=f"{response.problem}: {response.detail[:300]}")
 
 
 def rows(batch: Batch, track: str, attempts: Sequence[Made], numbers: Mapping[str, Any]) -> Batch:
@@ -45,7 +54,7 @@ def rows(batch: Batch, track: str, attempts: Sequence[Made], numbers: Mapping[st
     columns: dict[str, Any] = {
         KEY: child_keys(documents, ordinals),
         PARENT: documents.cast(pa.binary(16)),
-        ERROR: pa.array([made.error for made in attempts], pa.string()),
+        "problem": pa.array([made.problem for made in attempts], pa.string()),
         "text": pa.array([_text(made.dialogue) for made in attempts], pa.string()),
         "prompt": pa.array([_prompt(made.dialogue) for made in attempts], pa.string()),
         "track": pa.array([track] * len(attempts), pa.string()),
