@@ -98,13 +98,16 @@ def attend(
     if (chosen := config.blocks) and k_BKSE.shape[2] >= chosen.dense_len:
         return _sparse(chosen, q_BHTE, k_BKSE, v_BKSE, who)
     group = config.num_attention_heads // config.num_key_value_heads
+    if who.seen is not None:  # torch's kernels with a mask do not share keys on a GPU
+        k_BKSE = k_BKSE.repeat_interleave(group, dim=1)
+        v_BKSE = v_BKSE.repeat_interleave(group, dim=1)
     return functional.scaled_dot_product_attention(
         q_BHTE,
         k_BKSE,
         v_BKSE,
         attn_mask=who.seen,
         is_causal=who.seen is None and q_BHTE.shape[2] > 1,
-        enable_gqa=group > 1,
+        enable_gqa=group > 1 and who.seen is None,
     )
 
 

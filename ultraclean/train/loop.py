@@ -104,7 +104,7 @@ def train(spec: TrainSpec) -> Trained:  # noqa: PLR0915 -- a run is read from to
     tokens_per_step = spec.batch * spec.length
     n_steps = sum(steps_of(stage, tokens_per_step) for stage in spec.stages)
     flops_per_step = spec.model.flops_per_token(spec.length) * tokens_per_step
-    peak = spec.peak_flops or _peak_flops(world)
+    peak = spec.peak_flops or peak_flops(world)
     busy_s, busy_steps = 0.0, 0
 
     for step in range(progress.step, n_steps):
@@ -318,11 +318,9 @@ def _last_checkpoint(spec: TrainSpec, sources: dict[str, Source]) -> str | None:
     if not found:
         return None
     record = checkpoint.read_record(found[-1][1])
-    meaning = json.loads(json.dumps(spec.meaning()))
-    before = record["spec"]
-    keys = sorted(
-        key for key in meaning.keys() | before.keys() if meaning.get(key) != before.get(key)
-    )
+    # Read as a spec, so that a field which is newer than the checkpoint has its default.
+    before = TrainSpec.model_validate({**record["spec"], "out": spec.out}).meaning()
+    keys = sorted(key for key, value in spec.meaning().items() if before[key] != value)
     if keys:
         raise LedgerError(
             f"{spec.out} holds another run: {', '.join(keys)} differ from those of its checkpoint "
@@ -353,7 +351,8 @@ def _stopped(
     )
 
 
-def _peak_flops(world: World) -> float | None:
+def peak_flops(world: World) -> float | None:
+    """Dense bf16 products per second of this device by the tables of its maker, if known."""
     if world.device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(world.device)
