@@ -28,6 +28,7 @@ STAGE_MAY = (
     "ultraclean.errors",
     "ultraclean.exchange",
     "ultraclean.guard",
+    "ultraclean.inputs",
     "ultraclean.llm",
     "ultraclean.rowgroups",
     "ultraclean.stage",
@@ -40,11 +41,16 @@ DIRECTIONS = {
     "ultraclean/text": ("ultraclean.text", "ultraclean.document", "ultrakernels"),
     "kernels/ultrakernels": ("ultrakernels",),
     "ultraclean/executors": ("ultraclean.executors", "ultraclean.errors", "ultraclean.stage"),
-    "ultraclean/stage.py": ("ultraclean.document", "ultraclean.errors", "ultraclean.exchange"),
+    "ultraclean/stage.py": (
+        "ultraclean.document",
+        "ultraclean.errors",
+        "ultraclean.exchange",
+        "ultraclean.inputs",
+    ),
     "ultraclean/document.py": (),
     "ultraclean/errors.py": (),
     "ultraclean/markup.py": ("ultraclean.errors",),
-    "ultraclean/storage.py": ("ultraclean.errors", "ultraclean.stage"),
+    "ultraclean/storage.py": ("ultraclean.errors", "ultraclean.inputs"),
 }
 
 

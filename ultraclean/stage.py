@@ -18,6 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ultraclean.document import Batch
 from ultraclean.errors import MissingExtra
+# Sources are written in these terms, so a stage's module offers them too.
+from ultraclean.inputs import Input as Input
+from ultraclean.inputs import Part as Part
+from ultraclean.inputs import Shard as Shard
 
 if TYPE_CHECKING:
     from ultraclean.exchange import Sketches
@@ -119,40 +123,6 @@ class Stage(BaseModel):
 
 
 # --- sources ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Part:
-    """A piece of one input: bytes (or row groups) `start` to `stop` of the file at `path`.
-
-    `relative` is the path below the root of the glob, which is what keys are made of. `stop` None
-    is the end of the file. `stamp` changes when the file does (etag, or size and time).
-    """
-
-    path: str
-    relative: str
-    size: int
-    stamp: str
-    start: int = 0
-    stop: int | None = None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The unit of reading: parts that one worker reads in order."""
-
-    index: int
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True)
-class Input:
-    """One input file as found: before it is cut into shards."""
-
-    path: str
-    relative: str
-    size: int
-    stamp: str
 
 
 class Source(Stage):

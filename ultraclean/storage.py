@@ -18,7 +18,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from ultraclean.errors import DataError
-from ultraclean.stage import Input
+from ultraclean.inputs import Input
 
 
 def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
