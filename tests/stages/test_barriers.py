@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,7 +16,10 @@ from ultraclean.exchange import Sketches
 from ultraclean.stage import Barrier
 from ultraclean.stages.dedup.exact import Exact
 from ultraclean.stages.dedup.minhash import Minhash
+from ultraclean.stages.sample.mix import Mix
 from ultraclean.stages.sample.quantile import Quantile
+from ultraclean.stages.sample.reservoir import Reservoir
+from ultraclean.stages.sample.stratified import Stratified
 
 STAGES: list[Barrier] = [
     Exact(),
@@ -23,6 +27,9 @@ STAGES: list[Barrier] = [
     Minhash(verify=0.8),
     Quantile(column="q", share=0.5),
     Quantile(column="q", count=2, per="text"),
+    Mix(weights={"one two three four five": 1}, source="text", total=2),
+    Reservoir(count=2, weight="q"),
+    Stratified(by="text", count=2),
 ]
 COLUMNS = {"text": pa.string(), "q": pa.float64()}
 
@@ -58,9 +65,10 @@ def test_shards_without_rows_and_without_verdicts(
 
 
 def test_a_batch_without_rows_has_a_sketch_of_the_same_schema(stage: Barrier) -> None:
-    from ultraclean.document import Batch
+    from ultraclean.document import Batch, keys_of
 
-    batch = Batch.of(text=["one two three four five", None], q=[1.0, None])
+    keys = keys_of("t", "rows", np.arange(2))
+    batch = Batch.of(text=["one two three four five", None], q=[1.0, None], _key=keys)
     sketch = stage.sketch()
     assert sketch(batch.slice(0, 0)).schema == sketch(batch).schema
     assert sketch(batch.slice(0, 0)).num_rows == 0
