@@ -16,7 +16,6 @@ import importlib.util
 import itertools
 import json
 import os
-import selectors
 import shutil
 import subprocess
 import sys
@@ -24,12 +23,22 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
 from ultrachat.seccomp import seccomp_filter
+from ultrachat.watch import Limits, Status, watch
 from ultraclean.errors import StageError
 
-LOOK_S: Final = 0.02
+__all__ = [
+    "Limits",
+    "Ran",
+    "SandboxUnavailable",
+    "Status",
+    "available",
+    "find_bubblewrap",
+    "run",
+    "run_python",
+]
 _RUNS: Final = itertools.count()
 
 # Runs inside, before the command: becomes nobody, then sets the limits.
@@ -47,27 +56,6 @@ os.execve(sys.argv[2], sys.argv[2:], told["env"])
 
 class SandboxUnavailable(StageError):
     """Code cannot be run safely here; the message says what to install or to switch on."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one run may use."""
-
-    time_s: float = 10.0
-    """By the clock, all together."""
-    memory_bytes: int = 512 * 2**20
-    processes: int = 16
-    """Threads count."""
-    file_bytes: int = 16 * 2**20
-    """One file."""
-    disk_bytes: int = 64 * 2**20
-    """All files."""
-    files: int = 10_000
-    output_bytes: int = 2**20
-    """Standard output and error, together."""
-
-
-Status = Literal["ok", "error", "time", "memory", "processes", "files", "output"]
 
 
 @dataclass(frozen=True)
@@ -213,7 +201,7 @@ def _run(
         number = 1_500_000_000 + (os.getpid() % 10**6) * 400 + next(_RUNS) % 400
         told = json.dumps(_told(way, number, limits))
         inside = [way.python, "-I", "-S", "-c", _SHIM, told, *command]
-        outside = {"user": number, "group": number, "extra_groups": []}
+        outside: dict[str, Any] = {"user": number, "group": number, "extra_groups": []}
         source = _memory(stdin.encode("utf-8", "surrogatepass"))
         fds.append(source)
         started = time.monotonic()
@@ -225,13 +213,13 @@ def _run(
             pass_fds=fds[:-1],
             env={},
             cwd="/",
-            **(outside if os.geteuid() == 0 and not way.drops_root_inside else {}),  # type: ignore[call-overload]
+            **(outside if os.geteuid() == 0 and not way.drops_root_inside else {}),
         )
     finally:
         for fd in fds:
             os.close(fd)
     try:
-        broken, stdout, stderr = _watch(process, limits, started)
+        broken, stdout, stderr = watch(process, limits, started)
     finally:
         process.kill()
         process.wait()
@@ -295,85 +283,3 @@ def _memory(content: bytes) -> int:
         stream.write(content)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
-
-
-# --- watching it ----------------------------------------------------------------------------------
-
-
-def _watch(
-    process: subprocess.Popen[bytes], limits: Limits, started: float
-) -> tuple[Status | None, bytes, bytes]:
-    """Reads what it says until it ends or breaks a limit; killing bubblewrap kills all inside."""
-    assert process.stdout is not None and process.stderr is not None
-    said = {process.stdout: bytearray(), process.stderr: bytearray()}
-    broken: Status | None = None
-    with selectors.DefaultSelector() as selector:
-        for pipe in said:
-            os.set_blocking(pipe.fileno(), False)
-            selector.register(pipe, selectors.EVENT_READ)
-        looked = 0.0
-        while broken is None and selector.get_map():
-            for key, _ in selector.select(LOOK_S):
-                chunk = os.read(key.fd, 2**16)
-                if chunk:
-                    said[key.fileobj] += chunk  # type: ignore[index]
-                else:
-                    selector.unregister(key.fileobj)
-            now = time.monotonic()
-            if sum(map(len, said.values())) > limits.output_bytes:
-                broken = "output"
-            elif now - started > limits.time_s:
-                broken = "time"
-            elif now - looked >= LOOK_S:
-                broken = _excess(process.pid, limits)
-                looked = now
-    # A program may close its output and live on.
-    while broken is None and process.poll() is None:
-        time.sleep(LOOK_S / 4)
-        if time.monotonic() - started > limits.time_s:
-            broken = "time"
-        else:
-            broken = _excess(process.pid, limits)
-    return broken, bytes(said[process.stdout]), bytes(said[process.stderr])
-
-
-def _excess(pid: int, limits: Limits) -> Status | None:
-    """The limit that all processes together break, if they do."""
-    inside = _descendants(pid)
-    if sum(map(_resident_bytes, inside)) > limits.memory_bytes:
-        return "memory"
-    # Two are bubblewrap's own: the one inside, and for a moment the one that starts it.
-    if len(inside) > limits.processes + 2:
-        return "processes"
-    if inside:
-        try:
-            disk = os.statvfs(f"/proc/{inside[-1]}/root/tmp")
-        except OSError:
-            return None
-        used = disk.f_files - disk.f_ffree
-        if disk.f_blocks * disk.f_frsize <= limits.disk_bytes + 4096 and used > limits.files:
-            return "files"
-    return None
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        parent = waiting.pop()
-        try:
-            for thread in os.listdir(f"/proc/{parent}/task"):
-                children = Path(f"/proc/{parent}/task/{thread}/children").read_text()
-                waiting += map(int, children.split())
-        except OSError:
-            continue
-        if parent != pid:
-            found.append(parent)
-    return found
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0

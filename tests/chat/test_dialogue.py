@@ -10,18 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ultrachat.dialogue import (
-    COLUMNS,
-    READERS,
-    WRITERS,
-    Call,
-    Dialogue,
-    NotADialogue,
-    Turn,
-    format_of,
-    of_row,
-    problem,
-)
+from ultrachat.dialogue import COLUMNS, Call, Dialogue, Turn, of_row, problem
+from ultrachat.formats import READERS, WRITERS, NotADialogue, format_of
 
 TOOLS = ({"name": "add", "parameters": {"type": "object", "properties": {}}},)
 PLAIN = Dialogue(

@@ -9,6 +9,7 @@ cannot be read is a reason of its own and never equal.
 
 from ultrachat.checks.maths.equal import check, equal
 from ultrachat.checks.maths.extract import final_answer
-from ultrachat.checks.maths.parse import Unreadable, parse
+from ultrachat.checks.maths.parse import parse
+from ultrachat.checks.maths.tokens import Unreadable
 
 __all__ = ["Unreadable", "check", "equal", "final_answer", "parse"]

@@ -6,7 +6,8 @@ import random
 from typing import Any, Final
 
 from ultrachat.checks.maths.extract import final_answer
-from ultrachat.checks.maths.parse import Unreadable, parse
+from ultrachat.checks.maths.parse import parse
+from ultrachat.checks.maths.tokens import Unreadable
 from ultrachat.checks.verdict import PASS, Verdict
 
 DIGITS: Final = 60
