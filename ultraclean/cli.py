@@ -84,6 +84,10 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("run", metavar="RUN", help="run folder")
     report.set_defaults(command=_report)
 
+    train = commands.add_parser("train", help="train the minimal MiniCPM4 as a YAML file says")
+    train.add_argument("spec", metavar="SPEC", help="a training file; see docs/training.md")
+    train.set_defaults(command=_train)
+
     gc = commands.add_parser("gc", help="delete what the pipeline of a run no longer uses")
     gc.add_argument("run", metavar="RUN", help="run folder")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
@@ -203,6 +207,12 @@ def _report(arguments: argparse.Namespace) -> int:
     _pipeline_of(arguments.run)
     print(write_report(arguments.run))
     return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from ultraclean.train.command import main as train
+
+    return train(arguments.spec)
 
 
 def _gc(arguments: argparse.Namespace) -> int:

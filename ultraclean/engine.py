@@ -18,13 +18,14 @@ from ultraclean.executors import Executor, connect
 from ultraclean.executors.base import in_order
 from ultraclean.fingerprint import fingerprint
 from ultraclean.finished import Done, Finished, TableRows
+from ultraclean.inputs import Part, Shard
 from ultraclean.ledger import Record, SegmentLedger, digest, lock
 from ultraclean.pipeline import Pipeline, table_refs
 from ultraclean.plan import Plan, Segment, check, make_plan
 from ultraclean.progress import Progress, standard
 from ultraclean.publish import replace_folder
 from ultraclean.shards import frozen_shards
-from ultraclean.stage import Artifact, Barrier, Part, Resources, Rows, Shard, Sink, Stage
+from ultraclean.stage import Artifact, Barrier, Resources, Rows, Sink, Stage
 from ultraclean.unit import RowsUnit, SinkUnit, SketchUnit, run_rows, run_sink, run_sketch
 
 

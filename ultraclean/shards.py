@@ -7,7 +7,8 @@ from typing import Any
 
 from ultraclean import storage
 from ultraclean.errors import LedgerError
-from ultraclean.stage import Input, Part, Shard, Source
+from ultraclean.inputs import Input, Part, Shard
+from ultraclean.stage import Source
 
 LEAST_BYTES = 2**20
 MOST_FILES = 1000

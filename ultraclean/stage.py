@@ -18,10 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ultraclean.document import Batch
 from ultraclean.errors import MissingExtra
-# Sources are written in these terms, so a stage's module offers them too.
-from ultraclean.inputs import Input as Input
-from ultraclean.inputs import Part as Part
-from ultraclean.inputs import Shard as Shard
+from ultraclean.inputs import Input, Part, Shard
 
 if TYPE_CHECKING:
     from ultraclean.exchange import Sketches

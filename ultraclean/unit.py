@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 from ultraclean import storage
 from ultraclean.document import AT, ERROR, KEY, KEY_TYPE, PATH, POSITION, Batch, keys_of
 from ultraclean.exchange import Piece, read_verdicts
+from ultraclean.inputs import Shard
 from ultraclean.ledger import Record, write_record
 from ultraclean.memory import peak_bytes, reset_peak
 from ultraclean.passage import Link, Passage, Way
 from ultraclean.rowgroups import Output
-from ultraclean.stage import Barrier, Filter, Map, Shard, Sink, Source, Stage
+from ultraclean.stage import Barrier, Filter, Map, Sink, Source, Stage
 
 
 @dataclass(frozen=True)

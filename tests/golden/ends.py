@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ultraclean.document import KEY, PATH, POSITION, Batch, keys_of
-from ultraclean.stage import Rows, Shard, Sink, Source, Stage
+from ultraclean.inputs import Shard
+from ultraclean.stage import Rows, Sink, Source, Stage
 from ultraclean.stages.fit.fasttext import Fasttext
 from ultraclean.stages.fit.tokenizer import Tokenizer
 from ultraclean.stages.read.installed import Installed
@@ -81,7 +82,7 @@ def read_installed(folder: Path) -> tuple[Stage, Any]:
 
 
 def read_table(folder: Path) -> tuple[Stage, Any]:
-    from ultraclean.stage import Part
+    from ultraclean.inputs import Part
 
     keys = keys_of("golden", "table", np.arange(len(TEXTS)))
     pq.write_table(pa.table({KEY: keys, "text": TEXTS}), folder / "data.parquet")

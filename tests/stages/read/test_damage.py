@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from ultraclean.stage import Shard, Source
+from ultraclean.inputs import Shard
+from ultraclean.stage import Source
 from ultraclean.stages.read.jsonl import Jsonl
 from ultraclean.stages.read.parquet import Parquet
 from ultraclean.stages.read.warc import Warc

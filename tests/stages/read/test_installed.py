@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ultraclean.errors import DataError
-from ultraclean.stage import Shard
+from ultraclean.inputs import Shard
 from ultraclean.stages.read.installed import Installed
 
 WORDS = "one two three four five six seven eight nine ten"

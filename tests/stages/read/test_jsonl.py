@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ultraclean.errors import DataError
-from ultraclean.stage import Shard
+from ultraclean.inputs import Shard
 from ultraclean.stages.read import columns, compressed
 from ultraclean.stages.read import jsonl as module
 from ultraclean.stages.read.jsonl import Jsonl

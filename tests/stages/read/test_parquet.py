@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ultraclean.stage import Shard
+from ultraclean.inputs import Shard
 from ultraclean.stages.read import parquet as module
 from ultraclean.stages.read.parquet import Parquet
 

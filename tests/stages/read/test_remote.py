@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ultraclean.document import Batch
-from ultraclean.stage import Shard, Sink, Source
+from ultraclean.inputs import Shard
+from ultraclean.stage import Sink, Source
 from ultraclean.stages.read.jsonl import Jsonl
 from ultraclean.stages.read.parquet import Parquet
 from ultraclean.stages.read.text import Text

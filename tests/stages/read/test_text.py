@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ultraclean.errors import DataError
-from ultraclean.stage import Shard
+from ultraclean.inputs import Shard
 from ultraclean.stages.read.text import Text
 
 

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from ultraclean.errors import DataError
-from ultraclean.stage import Shard
+from ultraclean.inputs import Shard
 from ultraclean.stages.read import http
 from ultraclean.stages.read.archive import Record, records
 from ultraclean.stages.read.columns import BadValueError

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from ultraclean.document import Batch, keys_of
-from ultraclean.stage import Shard
+from ultraclean.inputs import Shard
 from ultraclean.stages.read.jsonl import Jsonl as ReadJsonl
 from ultraclean.stages.write.jsonl import Jsonl
 from ultraclean.stages.write.parquet import Parquet

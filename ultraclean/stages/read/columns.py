@@ -22,7 +22,8 @@ from pydantic import AfterValidator, Field
 from ultraclean import storage
 from ultraclean.document import AT, ERROR, KEY, PARENT, PATH, POSITION, SOURCE, Batch
 from ultraclean.errors import DataError
-from ultraclean.stage import Input, Source
+from ultraclean.inputs import Input
+from ultraclean.stage import Source
 
 BATCH_ROWS: Final = 1024
 BATCH_BYTES: Final = 16 * 2**20

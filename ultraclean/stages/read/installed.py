@@ -25,7 +25,8 @@ from pydantic import Field
 from ultraclean import storage
 from ultraclean.document import Batch
 from ultraclean.errors import DataError
-from ultraclean.stage import Input, Shard, Source
+from ultraclean.inputs import Input, Shard
+from ultraclean.stage import Source
 from ultraclean.stages.read.columns import Rows, clean
 from ultraclean.stages.read.compressed import DamagedError
 from ultraclean.stages.read.text import decode

@@ -16,7 +16,7 @@ import orjson
 
 from ultraclean import storage
 from ultraclean.document import Batch
-from ultraclean.stage import Input, Part, Shard
+from ultraclean.inputs import Input, Part, Shard
 from ultraclean.stages.read.columns import (
     LARGEST_BYTES,
     BadValueError,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ultraclean import storage
 from ultraclean.document import ERROR, PATH, POSITION, Batch
-from ultraclean.stage import Input, Part, Shard
+from ultraclean.inputs import Input, Part, Shard
 from ultraclean.stages.read.columns import (
     BATCH_BYTES,
     BATCH_ROWS,

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from ultraclean import storage
 from ultraclean.document import SOURCE, Batch
-from ultraclean.stage import Input, Shard, Source, TableRef
+from ultraclean.inputs import Input, Shard
+from ultraclean.stage import Source, TableRef
 
 
 class Table(Source):

@@ -17,7 +17,8 @@ from pydantic import Field
 from ultraclean import storage
 from ultraclean.document import Batch
 from ultraclean.errors import DataError
-from ultraclean.stage import Input, Shard, Source
+from ultraclean.inputs import Input, Shard
+from ultraclean.stage import Source
 from ultraclean.stages.read import http
 from ultraclean.stages.read.archive import Record, records
 from ultraclean.stages.read.columns import LARGEST_BYTES, BadValueError, Rows, clean, to_json
