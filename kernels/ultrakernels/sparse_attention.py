@@ -132,8 +132,7 @@ def _by_kernels(
     k_starts, k_lens = on_device(job.k_starts[:-1], torch.int64), k_bounds.diff()
     decide_lens = on_device(job.decide_lens)
     longest_q, longest_k = (
-        max((b - a for a, b in pairwise(starts)), default=0)
-        for starts in (job.q_starts, job.k_starts)
+        max([0, *(b - a for a, b in pairwise(starts))]) for starts in (job.q_starts, job.k_starts)
     )
     numbers, status = ops.numbers(job.config), ops.new_status(q.device)
     q_by = (q if q_select is None else q_select).detach()

@@ -72,6 +72,12 @@ class Library:
             said = self._library.ultra_error(error).decode()
             raise RuntimeError(f"the CUDA kernel {name!r} did not start: {said} (code {error})")
 
+    def shared_memory(self, problem: Problem) -> int:
+        """Bytes of shared memory that a block of threads needs at most."""
+        count = self._library.ultra_shared_memory
+        count.restype = ctypes.c_int64
+        return int(count(ctypes.byref(problem), ctypes.c_int64(ctypes.sizeof(problem))))
+
     def shuffle(self, seed: int) -> None:
         """The order in which the emulator runs threads and blocks of threads; 0: ascending."""
         self._library.ultra_shuffle(ctypes.c_uint64(seed))

@@ -23,6 +23,9 @@ from ultrakernels.sparse_attention_config import SparseConfig
 log = logging.getLogger(__name__)
 KINDS = {torch.float16: native.HALF, torch.bfloat16: native.BRAIN}
 MAX_GROUP = 16
+MAX_SPLITS = 64
+SMALLEST_SHARED = 99 * 1024  # of what the kernels are built for
+EMULATED_SHARED = 227 * 1024  # of an H100 or H200
 emulator: native.Library | None = None  # tests set it: CPU tensors then run through the kernels
 
 
@@ -45,19 +48,52 @@ def why_not_cuda() -> str | None:
 
 def why_not(q: Tensor, kv_heads: int, config: SparseConfig) -> str | None:
     """Why the kernels cannot compute this; None where they can."""
-    if q.device.type == "cpu" and emulator is None:
+    blocks = tuple(numbers(config))
+    windows = (config.kernel_size, config.kernel_stride, config.block_size)
+    reason: str | None = _why_not(
+        str(q.device), q.dtype, q.shape[-2], kv_heads, q.shape[-1], windows, blocks
+    )
+    return reason
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _why_not(
+    device: str,
+    dtype: torch.dtype,
+    heads: int,
+    kv_heads: int,
+    size: int,
+    windows: tuple[int, ...],
+    blocks: tuple[int, ...],
+) -> str | None:
+    if device == "cpu" and emulator is None:
         return "the tensors are on the CPU"
-    if q.device.type not in ("cpu", "cuda"):
-        return f"the tensors are on {q.device.type}"
-    if q.dtype not in KINDS:
-        return f"the kernels compute in float16 and bfloat16, and the tensors are {q.dtype}"
-    if q.shape[-1] not in (64, 128):
-        return f"the kernels take heads of 64 or 128 numbers, and these have {q.shape[-1]}"
-    if q.shape[-2] // kv_heads > MAX_GROUP:
-        return f"the kernels take {MAX_GROUP} query heads a key head, not {q.shape[-2] // kv_heads}"
-    if (config.kernel_size, config.kernel_stride, config.block_size) != (32, 16, 64):
+    if device != "cpu" and not device.startswith("cuda"):
+        return f"the tensors are on {device}"
+    if dtype not in KINDS:
+        return f"the kernels compute in float16 and bfloat16, and the tensors are {dtype}"
+    if size not in (64, 128):
+        return f"the kernels take heads of 64 or 128 numbers, and these have {size}"
+    if heads // kv_heads > MAX_GROUP:
+        return f"the kernels take {MAX_GROUP} query heads a key head, not {heads // kv_heads}"
+    if windows != (32, 16, 64):
         return "the kernels take windows of 32 keys every 16, and blocks of 64"
-    return why_not_cuda() if q.device.type == "cuda" else None
+    library, room = emulator, EMULATED_SHARED
+    if device != "cpu":
+        reason = why_not_cuda()
+        if reason is not None:
+            return reason
+        library = _cuda_library()
+        card = torch.cuda.get_device_properties(device)
+        room = getattr(card, "shared_memory_per_block_optin", SMALLEST_SHARED)
+    problem = native.Problem(
+        kind=KINDS[dtype], size=size, heads=heads, kv_heads=kv_heads, splits=MAX_SPLITS,
+        **_blocks(list(blocks)),
+    )  # fmt: skip
+    needed = library.shared_memory(problem) if library else 0
+    if needed > room:
+        return f"lists of {blocks[2]} blocks need {needed} bytes of shared memory, more than {room}"
+    return None
 
 
 @functools.cache

@@ -301,6 +301,19 @@ def test_operators_keep_to_what_torch_asks_of_them(kernels: native.Library) -> N
     torch.library.opcheck(ops.append, new)
 
 
+def test_a_compiled_model_is_one_graph(kernels: native.Library) -> None:
+    def layer(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return sparse_attention(q, k, v, config=SMALL) * 2
+
+    batch = [torch.stack([x, x.flip(0)]).requires_grad_() for x in states(450, kv_heads=1)]
+    expected = layer(*batch)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)(*batch)
+    assert torch.equal(compiled, expected)
+    d_out = torch.randn_like(expected)
+    grads = [torch.autograd.grad(out, batch, d_out) for out in (compiled, expected)]
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
 def test_gradients_are_those_of_the_reference(
     library: native.Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +398,7 @@ def test_a_library_of_other_sources_is_refused(library: native.Library) -> None:
         (80, BRAIN, SMALL, "heads of 64 or 128 numbers, and these have 80"),
         (64, torch.float32, SMALL, "float16 and bfloat16, and the tensors are torch.float32"),
         (64, BRAIN, SparseConfig(block_size=32, dense_len=-1), "windows of 32 keys every 16"),
+        (64, BRAIN, SparseConfig(topk=4096, dense_len=-1), "lists of 4128 blocks need"),
     ],
 )
 def test_the_reference_runs_and_says_why_once(

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <vector>
@@ -79,7 +80,7 @@ inline unsigned char* shared = nullptr;
 inline Fibre* self = nullptr;
 inline dim3 place;
 inline int n_threads = 0;
-inline std::vector<Fibre*> fibres;
+inline std::vector<std::unique_ptr<Fibre>> fibres;
 inline std::vector<Warp> warps;
 inline Meeting block;
 inline std::function<void()> body;
@@ -208,7 +209,7 @@ inline int launch(Body kernel, dim3 grid, int threads, size_t size, void*, const
     if (threads % 32 || threads < 32 || threads > 1024) return 9;
     n_threads = threads;
     while ((int)fibres.size() < threads) {
-        fibres.push_back(new Fibre);  // kept for the life of the process, as its stacks are in use
+        fibres.push_back(std::make_unique<Fibre>());
         fibres.back()->index = (int)fibres.size() - 1;
         fibres.back()->stack.resize(kStack);
     }

@@ -71,6 +71,16 @@ ULTRA_EXPORT int ultra_decode(const Problem* p, int64_t size, void* stream) {
                   stream, *p);
 }
 
+// The most shared memory that a block of threads of any kernel asks for, in bytes
+ULTRA_EXPORT int64_t ultra_shared_memory(const Problem* p, int64_t size) {
+    if (int error = check(p, size)) return error;
+    size_t most = 0;
+    for (size_t of : {select_shared(*p), attend_shared(*p), decode_total_shared(*p), decode_choose_shared(*p),
+                      decode_attend_shared(*p)})
+        most = of > most ? of : most;
+    return (int64_t)most;
+}
+
 ULTRA_EXPORT const char* ultra_error(int code) {
     switch (code) {
         case kProblemSize: return "the library was built from other sources than the caller";

@@ -1,0 +1,146 @@
+"""The sparse attention library under compilers: sanitizers, the emulator's own eyes, and nvcc."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ultrakernels import sparse_attention_library as native
+
+HERE = Path(__file__).parent
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def need(tool: str) -> str:
+    found = native.find_nvcc() if tool == "nvcc" else shutil.which(tool)
+    if found is None:
+        pytest.skip(f"there is no {tool} on this machine")
+    return found
+
+
+def test_sanitizers_find_nothing_in_the_kernels(tmp_path: Path) -> None:
+    compiler = need("g++")
+    flags = (*native.EMULATOR_FLAGS, "-O1", "-g", "-DULTRA_ONE", *SANITIZERS)
+    library = native.build(compiler, flags, tmp_path)
+    # The sanitizers come before everything else, so that they see what torch allocates.
+    runtimes = [
+        subprocess.run([compiler, f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so", "libstdc++.so")
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(HERE / "sparse_under_sanitizers.py"), str(library)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "LD_PRELOAD": " ".join(runtimes),
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "PYTHONPATH": str(native.SOURCES.parent.parent),
+        },
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(done.stdout.splitlines()) == 10
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small kernels with one fault each, built plainly and under the address sanitizer."""
+    compiler, folder = need("g++"), tmp_path_factory.mktemp("faults")
+    built = {}
+    for name, flags in (("plain", ()), ("watched", SANITIZERS)):
+        built[name] = folder / name
+        command = [compiler, "-O1", "-std=c++17", "-DULTRA_EMULATE", f"-I{native.SOURCES}", *flags]
+        command += [str(HERE / "emulator_faults.cpp"), "-o", str(built[name])]
+        subprocess.run(command, check=True)
+    return built
+
+
+def run(program: Path, kernel: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(program), kernel], check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("build", ["plain", "watched"])
+def test_the_emulator_runs_a_sound_kernel(faults: dict[str, Path], build: str) -> None:
+    done = run(faults[build], "sound")
+    assert done.returncode == 0, done.stderr
+    expected = [(63 - t) * 4 + (t ^ 1) % 32 + t // 32 * 32 for t in range(64)]
+    assert [float(x) for x in done.stdout.split()] == expected
+
+
+def test_the_emulator_shows_what_a_gpu_might_hide(faults: dict[str, Path]) -> None:
+    assert "nan" in run(faults["plain"], "no_wait").stdout  # copies are late
+    assert "nan" in run(faults["plain"], "no_barrier").stdout  # threads come in any order
+    for kernel, message in (
+        ("apart", "meet different instructions"),
+        ("left_alone", "wait for others that have left"),
+        ("crooked", "not aligned to 16 bytes"),
+    ):
+        done = run(faults["plain"], kernel)
+        assert done.returncode != 0 and message in done.stderr
+    done = run(faults["watched"], "beyond")
+    assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr
+
+
+def test_the_emulated_mirror_of_the_problem_is_the_c_one(tmp_path: Path) -> None:
+    """Names and order of csrc/problem.h are those of the ctypes structure."""
+    header = (native.SOURCES / "problem.h").read_text()
+    body = re.sub(r"//.*", "", header[header.index("struct Problem {") :])
+    fields = re.findall(r"(\w+)\s*(?=[,;])", body[: body.index("};")])
+    assert fields == [name for name, _ in native.Problem._fields_]
+
+
+def test_nvcc_builds_one_library_without_spills(tmp_path: Path) -> None:
+    """One command for sm_80 and sm_90a. What attends keeps its rows in registers."""
+    compiler = need("nvcc")
+    library = tmp_path / "kernels.so"
+    command = [compiler, *native.NVCC_FLAGS, "-Xptxas", "-v", "-o", str(library)]
+    done = subprocess.run(
+        [*command, str(native.SOURCES / native.MAIN)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = re.findall(
+        r"entry function '(\w+)' for '(sm_\w+)'\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill",
+        done.stderr,
+    )
+    kernels = ("append", "select", "attend", "decode_total", "decode_choose", "decode_attend")
+    for target in ("sm_80", "sm_90a"):
+        names = " ".join(name for name, where, _, _ in found if where == target)
+        assert all(f"{kernel}_kernel" in names for kernel in kernels)
+    spilling = {name for name, _, _, spill in found if int(spill)}
+    assert not spilling
+    # It loads where there is no GPU, and says so when asked to run.
+    loaded = native.Library(library)
+    loaded.run("append", native.Problem(kind=1, size=64, heads=1, kv_heads=1, list_len=1))
+    if not Path("/dev/nvidia0").exists():
+        few = native.Problem(kind=1, size=64, heads=1, kv_heads=1, list_len=1, longest_q=1)
+        few.sequences = 1
+        with pytest.raises(RuntimeError, match=r"'append' did not start: .*driver"):
+            loaded.run("append", few)
+    disassembler = shutil.which("cuobjdump")
+    if disassembler is not None:
+        sass = subprocess.run(
+            [disassembler, "-sass", str(library)], check=True, capture_output=True
+        )
+        assert sass.stdout.count(b"HMMA.16816.F32.BF16") > 100
+
+
+def test_the_bench_checks_the_kernels_and_says_that_nothing_was_timed(tmp_path: Path) -> None:
+    need("g++")
+    bench = native.SOURCES.parent.parent / "bench" / "sparse_attention.py"
+    done = subprocess.run(
+        [sys.executable, str(bench), "--emulate"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"ULTRAKERNELS_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "the kernels agree with the reference on an emulated GPU; nothing was timed\n"
+    )
