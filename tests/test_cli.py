@@ -154,7 +154,18 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     top = capsys.readouterr().out
-    for command in ["run", "check", "plan", "status", "stages", "schema", "trace", "report", "gc"]:
+    for command in [
+        "run",
+        "check",
+        "plan",
+        "status",
+        "stages",
+        "schema",
+        "trace",
+        "report",
+        "train",
+        "gc",
+    ]:
         assert command in top
         with pytest.raises(SystemExit):
             main([command, "--help"])

@@ -107,7 +107,9 @@ def test_the_same_stage_twice_wants_a_name() -> None:
 
 
 def test_a_stage_in_the_wrong_place() -> None:
-    text = "stages:\n  - read.text: {path: x}\n  - write.parquet\n  - filter.length: {min_chars: 1}\n"
+    text = (
+        "stages:\n  - read.text: {path: x}\n  - write.parquet\n  - filter.length: {min_chars: 1}\n"
+    )
     found = [str(problem) for problem in check(pipeline_file.parse(text, "p.yaml"))]
     assert "p.yaml:4: filter.length comes after the end of the table" in found
 
