@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_the_constraints_pin_what_is_needed() -> None:
     for extra, items in settings["optional-dependencies"].items():  # type: ignore[index]
         wanted += [] if extra in {"vllm", "cluster"} else items
     for item in wanted:
-        name = item.split("[")[0].split(">")[0].split("<")[0].split("=")[0].strip().lower()
+        name = re.split(r"[\[<>=]", item)[0].strip().lower().replace("_", "-")
         if name != "ultraclean-data":
             assert name in pinned, f"{name} is not in constraints.txt"
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
