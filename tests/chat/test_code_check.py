@@ -117,13 +117,20 @@ def mutants(rng: random.Random, row: dict[str, Any], n: int) -> list[str]:
 
 def truly_wrong(row: dict[str, Any], program: str) -> bool:
     """Whether the program differs from the known outputs: judged without the checker's tests."""
-    cases = ", ".join(
-        f"({i}, {o})" for i, o in zip(row["test_inputs"], row["test_outputs"], strict=True)
-    )
-    probe = (
-        f"{program}\nwrong = 0\nfor i, o in [{cases}]:\n    try:\n        wrong += {row['entry_point']}(*i) != o\n"
-        "    except BaseException:\n        wrong += 1\nprint('WRONG', wrong)"
-    )
+    probe = f"""{program}
+def differs(found, known):
+    try:
+        return abs(float(str(found)) - float(known)) > 1e-6
+    except ValueError:
+        return str(found) != known
+wrong = 0
+for given, known in zip({row["test_inputs"]!r}, {row["test_outputs"]!r}):
+    try:
+        wrong += differs({row["entry_point"]}(*eval(given)), known)
+    except BaseException:
+        wrong += 1
+print("WRONG", wrong)
+"""
     return not output_of(probe, limits=QUICK)[0].endswith("WRONG 0\n")
 
 
@@ -139,7 +146,8 @@ def test_human_eval_solutions_against_mutated_ones(shared_data: Path) -> None:
         return good, passed, passed and not good and truly_wrong(row, program), program
 
     jobs = [(row, row["prompt"] + row["canonical_solution"], True) for row in rows]
-    some = rng.sample(rows, 40)
+    # HumanEval/32 looks for a root, and any root is right.
+    some = rng.sample([row for row in rows if row["task_id"] != "HumanEval/32"], 40)
     jobs += [(row, program, False) for row in some for program in mutants(rng, row, 2)]
     with ThreadPoolExecutor(4) as pool:
         judged = list(pool.map(judge, jobs))
