@@ -34,6 +34,7 @@ STAGES: tuple[str, ...] = (
     "sample.stratified",
     "sample.mix",
     "sample.upsample",
+    "refine.program",
     "fit.fasttext",
     "fit.tokenizer",
     "pack.tokens",
