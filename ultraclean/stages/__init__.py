@@ -24,6 +24,7 @@ STAGES: tuple[str, ...] = (
     "filter.gopher_quality",
     "filter.c4",
     "filter.fineweb",
+    "filter.datatrove",
     "filter.where",
     "filter.decontaminate",
     "dedup.exact",
