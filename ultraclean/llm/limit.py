@@ -23,7 +23,7 @@ class Limit:
 
     def __init__(
         self,
-        start: int = 16,
+        start: int = 64,
         maximum: int = 1024,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
