@@ -20,12 +20,15 @@ from ultraclean.inputs import Shard
 from ultraclean.stage import Rows, Sink, Source, Stage
 from ultraclean.stages.fit.fasttext import Fasttext
 from ultraclean.stages.fit.tokenizer import Tokenizer
+from ultraclean.stages.read.arrow import Arrow
+from ultraclean.stages.read.csv import Csv
 from ultraclean.stages.read.installed import Installed
 from ultraclean.stages.read.jsonl import Jsonl
 from ultraclean.stages.read.parquet import Parquet as ReadParquet
 from ultraclean.stages.read.table import Table
 from ultraclean.stages.read.text import Text
 from ultraclean.stages.read.warc import Warc
+from ultraclean.stages.read.wet import Wet
 from ultraclean.stages.write.jsonl import Jsonl as WriteJsonl
 from ultraclean.stages.write.parquet import Parquet as WriteParquet
 
@@ -49,6 +52,34 @@ def read_parquet(folder: Path) -> tuple[Stage, Any]:
     table = pa.table({"text": TEXTS, "id": list("abcde"), "extra": [1, 2, 3, 4, 5]})
     pq.write_table(table, folder / "a.parquet", row_group_size=2)
     stage = ReadParquet(path=str(folder / "a.parquet"))
+    return stage, rows_of(stage)
+
+
+def read_csv(folder: Path) -> tuple[Stage, Any]:
+    rows = ["id;text;n", *(f'{i};"{text}";{i}' for i, text in enumerate(TEXTS)), "5;a", '6;"open;1']
+    (folder / "a.csv").write_text("\n".join(rows), encoding="utf-8", newline="")
+    stage = Csv(path=str(folder / "a.csv"), columns={"n": "int64"})
+    return stage, rows_of(stage)
+
+
+def read_arrow(folder: Path) -> tuple[Stage, Any]:
+    table = pa.table({"text": TEXTS, "id": list("abcde"), "extra": [1, 2, 3, 4, 5]})
+    with pa.ipc.new_stream(str(folder / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    stage = Arrow(path=str(folder / "a.arrow"), columns={"extra": "int64"})
+    return stage, rows_of(stage)
+
+
+def read_wet(folder: Path) -> tuple[Stage, Any]:
+    body = TEXTS[1].encode()
+    head = (
+        "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Record-ID: <urn:uuid:1>\r\n"
+        "WARC-Target-URI: https://a.example/x\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    record = head + body + b"\r\n\r\n"
+    (folder / "a.wet").write_bytes(record + b"damage\r\n\r\n" + record + record[:-20])
+    stage = Wet(path=str(folder / "a.wet"))
     return stage, rows_of(stage)
 
 
@@ -151,6 +182,9 @@ def fit_tokenizer(folder: Path) -> tuple[Stage, Any]:
 ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     read_jsonl,
     read_parquet,
+    read_csv,
+    read_arrow,
+    read_wet,
     read_text,
     read_warc,
     read_installed,

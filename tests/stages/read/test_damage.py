@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import random
@@ -14,11 +15,15 @@ import zstandard
 
 from ultraclean.inputs import Shard
 from ultraclean.stage import Source
+from ultraclean.stages.read.csv import Csv
 from ultraclean.stages.read.jsonl import Jsonl
 from ultraclean.stages.read.parquet import Parquet
 from ultraclean.stages.read.warc import Warc
+from ultraclean.stages.read.wet import Wet
 
 LINES = [f'{{"text": "document {n} 日本", "id": {n}, "m": [1]}}\n'.encode() for n in range(400)]
+
+CSV = b"id,text\n" + b"".join(b'%d,"document ""%d"",\n"\n' % (n, n) for n in range(400))
 
 
 def warc() -> list[bytes]:
@@ -43,6 +48,10 @@ FILES: dict[str, tuple[bytes, type[Source]]] = {
     "jsonl.gz": (b"".join(gzip.compress(line, mtime=0) for line in LINES), Jsonl),
     "jsonl.zst": (zstandard.ZstdCompressor().compress(b"".join(LINES)), Jsonl),
     "parquet": (parquet(), Parquet),
+    "jsonl.bz2": (bz2.compress(b"".join(LINES)), Jsonl),
+    "csv": (CSV, Csv),
+    "csv.gz": (gzip.compress(CSV, mtime=0), Csv),
+    "wet": (b"".join(warc()).replace(b"response", b"conversion"), Wet),
     "warc": (b"".join(warc()), Warc),
     "warc.gz": (b"".join(gzip.compress(record, mtime=0) for record in warc()), Warc),
 }

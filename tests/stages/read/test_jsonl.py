@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import zstandard
 from hypothesis import given
@@ -192,12 +194,20 @@ def compressed_files() -> dict[str, bytes]:
     content = b"".join(b'{"text": "document %d"}\n' % number for number in range(20_000))
     halves = content[: len(content) // 2 + 3], content[len(content) // 2 + 3 :]
     zst = zstandard.ZstdCompressor(write_checksum=True).compress
+
+    def lz4(data: bytes) -> bytes:
+        return bytes(pa.compress(data, codec="lz4", asbytes=True))
+
     return {
         "gz": gzip.compress(content),
         "gz members": b"".join(map(gzip.compress, halves)),
         "gz padded": gzip.compress(content) + b"\0" * 512,
         "zst": zst(content),
         "zst frames": b"".join(map(zst, halves)),
+        "bz2": bz2.compress(content),
+        "bz2 streams": b"".join(map(bz2.compress, halves)) + b"\0" * 64,
+        "lz4": lz4(content),
+        "lz4 frames": b"".join(map(lz4, halves)),
         "zst skippable": b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + zst(content),
     }
 
@@ -211,7 +221,7 @@ def test_compressed(tmp_path: Path, name: str) -> None:
     assert len(stage.split(stage.inputs()[0], 1000)) == 1
 
 
-@pytest.mark.parametrize("name", ["gz", "gz members", "zst", "zst frames"])
+@pytest.mark.parametrize("name", ["gz", "gz members", "zst", "zst frames", "bz2 streams"])
 def test_truncated(tmp_path: Path, name: str) -> None:
     content = compressed_files()[name]
     rows = rows_of(Jsonl(path=write(tmp_path, content[: int(len(content) * 0.9)])))
@@ -222,7 +232,9 @@ def test_truncated(tmp_path: Path, name: str) -> None:
     assert bad["_position"] > good[-1]["_position"]
 
 
-@pytest.mark.parametrize(("name", "least"), [("gz", 15_000), ("zst", 5_000)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("gz", 15_000), ("zst", 5_000), ("bz2 streams", 9_000)]
+)
 def test_corrupt(tmp_path: Path, name: str, least: int) -> None:
     content = bytearray(compressed_files()[name])
     place = int(len(content) * 0.9)

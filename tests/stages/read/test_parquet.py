@@ -15,6 +15,7 @@ import pytest
 
 from ultraclean.inputs import Shard
 from ultraclean.stages.read import parquet as module
+from ultraclean.stages.read import tabular
 from ultraclean.stages.read.parquet import Parquet
 
 
@@ -162,6 +163,7 @@ def test_quick_and_slow_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(tabular, "BATCH_BYTES", 1000)
     stage = Parquet(path=write(tmp_path, {"text": ["x"] * 200 + ["y" * 5000] * 3}))
     parts = tuple(stage.split(stage.inputs()[0], 2**40))
     sizes = [batch.num_rows for batch in stage.read(Shard(0, parts))]

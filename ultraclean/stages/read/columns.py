@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import importlib.util
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from pydantic import AfterValidator, Field
 
 from ultraclean import storage
 from ultraclean.document import AT, ERROR, KEY, PARENT, PATH, POSITION, SOURCE, Batch
-from ultraclean.errors import DataError
+from ultraclean.errors import DataError, MissingExtra
 from ultraclean.inputs import Input
 from ultraclean.stage import Source
 
@@ -63,7 +64,9 @@ Columns = Annotated[dict[str, str], AfterValidator(_known_types)]
 class Files(Source):
     """A source that reads files: which ones, and what the user calls the columns."""
 
-    path: str = Field(description="file, folder or glob (with `**`), on any fsspec path")
+    path: str = Field(
+        description="file, folder or glob (with `**`), on any fsspec path (s3://, hf://datasets/OWNER/NAME/)"
+    )
     text: str = Field(default="text", description="the user's field with the text")
     id: str = Field(
         default="id", description="the user's field with the id; without it `file#position`"
@@ -76,6 +79,13 @@ class Files(Source):
     metadata: bool = Field(
         default=True, description="keep all remaining fields as JSON in the column `metadata`"
     )
+
+    def missing_extras(self) -> list[MissingExtra]:
+        missing = super().missing_extras()
+        if self.path.startswith("hf://") and importlib.util.find_spec("huggingface_hub") is None:
+            command = "pip install huggingface_hub"
+            missing.append(MissingExtra(self.stage, "huggingface_hub", command))
+        return missing
 
     def inputs(self) -> list[Input]:
         found = storage.find(self.path)

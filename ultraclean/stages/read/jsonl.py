@@ -1,4 +1,4 @@
-"""Reads JSON lines: plain, gzip or zstd, told by content.
+"""Reads JSON lines: plain, gzip, zstd, lz4 or bzip2, told by content.
 
 One JSON object a line (jsonlines.org). Deliberately different from other readers: a line that is
 not an object with a string of text is a counted row with its file and byte offset, never an

@@ -1,4 +1,4 @@
-"""Reads web archives: WARC and ARC, plain, gzip, zstd or lz4, told by content.
+"""Reads web archives: WARC and ARC, plain, gzip, zstd, lz4 or bzip2, told by content.
 
 WARC 1.0 and 1.1 (ISO 28500). Deliberately different from fastwarc and warcio: every intact record
 after damage is read, a record that is shorter than its Content-Length is no document, and each
