@@ -2,8 +2,11 @@
 
 STAGES: tuple[str, ...] = (
     "read.warc",
+    "read.wet",
     "read.jsonl",
+    "read.csv",
     "read.parquet",
+    "read.arrow",
     "read.text",
     "read.installed",
     "read.table",
