@@ -201,17 +201,17 @@ class Cache:
         start = self._read_to.get(name, 0)
         if start and not self._local:
             return  # an object never grows
+        at = start
         with storage.open_read(storage.join(self.folder, name)) as stream:
             stream.seek(start)
-            content = stream.read()
-        at = 0
-        while (end := content.find(b"\n", at)) >= 0:
-            line = content[at : end + 1]
-            if _whole(line):
-                key = line[len(PREFIX) : len(PREFIX) + KEY_CHARS]
-                self._index.setdefault(bytes.fromhex(key.decode()), (name, start + at, len(line)))
-            at = end + 1
-        self._read_to[name] = start + at
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                if _whole(line):
+                    key = bytes.fromhex(line[len(PREFIX) : len(PREFIX) + KEY_CHARS].decode())
+                    self._index.setdefault(key, (name, at, len(line)))
+                at += len(line)
+        self._read_to[name] = at
 
     def _line(self, name: str, start: int, length: int) -> bytes:
         with storage.open_read(storage.join(self.folder, name)) as stream:
