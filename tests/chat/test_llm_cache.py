@@ -206,6 +206,15 @@ def test_rules_answer_by_pattern() -> None:
     assert third.problem == "refused"
 
 
+def test_other_rules_are_another_teacher(tmp_path: Path) -> None:
+    with responses_in(str(tmp_path)):
+        for said in ("one", "two", "one"):
+            rules = (Rule(pattern=".", answers=(said,)),)
+            with Teacher(engine="scripted", model="s", rules=rules).open() as opened:
+                assert opened.generate([Request.of("q")])[0].text == said
+        assert opened.meter.cached == 1
+
+
 def test_without_a_rule_the_answer_has_the_form(tmp_path: Path) -> None:
     schema = {
         "type": "object",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -104,10 +105,17 @@ class Teacher(BaseModel):
 
         return OpenTeacher(
             self._engine(),
-            self.model,
+            self._kept_as(),
             prices=(self.input_price, self.output_price),
             max_cost=self.max_cost,
         )
+
+    def _kept_as(self) -> str:
+        """The name under which responses are kept: other rules are another model."""
+        if not self.rules:
+            return self.model
+        rules = "\0".join(rule.model_dump_json() for rule in self.rules)
+        return f"{self.model}#{hashlib.blake2b(rules.encode(), digest_size=6).hexdigest()}"
 
     def _engine(self) -> Engine:
         if self.engine == "scripted":
