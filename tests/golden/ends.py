@@ -29,6 +29,7 @@ from ultraclean.stages.read.table import Table
 from ultraclean.stages.read.text import Text
 from ultraclean.stages.read.warc import Warc
 from ultraclean.stages.read.wet import Wet
+from ultraclean.stages.write.dataset import Dataset
 from ultraclean.stages.write.jsonl import Jsonl as WriteJsonl
 from ultraclean.stages.write.parquet import Parquet as WriteParquet
 
@@ -162,6 +163,17 @@ class _Listed(Rows):
         yield Batch(self._batch.data.select(names))
 
 
+def write_dataset(folder: Path) -> tuple[Stage, Any]:
+    stage = Dataset(partition_by="text", title="Golden", license="odc-by", languages=("en", "de"))
+    card = stage.make({"t": _Listed("t", TEXTS)}, str(folder), map)
+    sizes = {"n_bytes": 0}  # of Parquet, which another version of Arrow may write otherwise
+    parts = [part | sizes for part in card["partitions"]]
+    rows = {
+        path: pq.ParquetFile(folder / path).read().to_pylist() for p in parts for path in p["files"]
+    }
+    return stage, [card | sizes | {"partitions": parts}, rows]
+
+
 def fit_fasttext(folder: Path) -> tuple[Stage, Any]:
     stage = Fasttext(positive="good", negative="bad", dim=4, bucket=100, min_count=1, seed=3)
     good = [f"a good sentence about the number {i}" for i in range(40)]
@@ -191,6 +203,7 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     read_table,
     write_parquet,
     write_jsonl,
+    write_dataset,
     fit_fasttext,
     fit_tokenizer,
 )
