@@ -48,4 +48,5 @@ STAGES: tuple[str, ...] = (
     "pack.datatrove",
     "write.parquet",
     "write.jsonl",
+    "write.dataset",
 )
