@@ -2,9 +2,10 @@
 //
 // It checks what a GPU would let pass: lanes of a warp that meet different warp instructions, a
 // barrier that not all threads reach, addresses off their alignment, shared memory read before an
-// asynchronous copy was waited for (copies happen at the wait, and shared memory starts as NaN).
-// Threads and blocks run in an order that is shuffled by `emulator_seed`, so that a missing barrier
-// shows as a wrong result. Data races as such are not found.
+// asynchronous copy was waited for (shared memory starts as NaN). Unless `seed` is 0, blocks and
+// threads run in a shuffled order, warps side by side or far apart, and copies happen as late or as
+// early as they may, so that a missing barrier shows as a wrong result. Data races as such are not
+// found, nor a missing sync_warp where lanes meet soon anyway.
 #pragma once
 #include <ucontext.h>
 
@@ -50,6 +51,13 @@ struct Copy {
     bool real;
 };
 
+inline void happen(const Copy& copy) {
+    if (copy.real)
+        std::memcpy(copy.to, copy.from, 16);
+    else
+        std::memset(copy.to, 0, 16);
+}
+
 constexpr size_t kStack = 128 * 1024;
 
 struct Meeting {  // of the lanes of a warp, or of the threads of a block
@@ -76,6 +84,7 @@ struct Warp {
 };
 
 inline uint64_t seed = 0;  // 0: in order
+inline bool eager = false;  // copies happen at once, not at the wait for them
 inline unsigned char* shared = nullptr;
 inline Fibre* self = nullptr;
 inline dim3 place;
@@ -173,6 +182,15 @@ inline Out together(int kind, const In& in, Act act) {
     return mine;
 }
 
+// The warps in any order, and the lanes of each.
+inline void shuffle_warps(std::vector<int>& order, std::mt19937_64& random) {
+    std::vector<int> firsts;
+    for (int first = 0; first < n_threads; first += 32) firsts.push_back(first);
+    std::shuffle(firsts.begin(), firsts.end(), random);
+    for (size_t i = 0; i < order.size(); ++i) order[i] = firsts[i / 32] + (int)(i % 32);
+    for (auto at = order.begin(); at != order.end(); at += 32) std::shuffle(at, at + 32, random);
+}
+
 inline void run_block(std::vector<int>& order, std::mt19937_64& random) {
     block = Meeting();
     for (auto& warp : warps) warp.meeting = Meeting();
@@ -183,18 +201,29 @@ inline void run_block(std::vector<int>& order, std::mt19937_64& random) {
         fibre.copies.clear();
         fibre.groups.clear();
     }
+    // Shuffled blocks run all warps alike, or each warp as far ahead of the others as it comes.
+    const bool alike = !seed || random() % 2;
+    eager = seed && random() % 2;
     int left = n_threads;
     while (left) {
-        if (seed) std::shuffle(order.begin(), order.end(), random);
+        if (seed) shuffle_warps(order, random);
         bool moved = false;
-        for (int i : order) {
-            Fibre& fibre = *fibres[i];
-            if (fibre.finished) continue;
-            if (fibre.waits && fibre.waits->generation == fibre.generation) continue;
-            fibre.waits = nullptr;
-            resume(fibre);
-            moved = true;
-            left -= fibre.finished;
+        for (int first = 0; first < n_threads; first += 32) {
+            bool again = true;
+            while (again) {
+                again = false;
+                for (int i = first; i < first + 32; ++i) {
+                    Fibre& fibre = *fibres[order[i]];
+                    if (fibre.finished) continue;
+                    if (fibre.waits && fibre.waits->generation == fibre.generation) continue;
+                    fibre.waits = nullptr;
+                    resume(fibre);
+                    again = true;
+                    left -= fibre.finished;
+                }
+                moved |= again;
+                if (alike) break;
+            }
         }
         if (!moved) die("threads wait for others that have left or never come");
     }
@@ -300,6 +329,7 @@ inline void copy_async(void* to, const void* from, bool real) {
     if ((uintptr_t)to % 16 || (real && (uintptr_t)from % 16))
         emulator::die("an asynchronous copy is not aligned to 16 bytes");
     emulator::self->copies.push_back({to, from, real});
+    if (emulator::eager) emulator::happen(emulator::self->copies.back());
 }
 inline void copy_commit() { emulator::self->groups.push_back(emulator::self->copies.size()); }
 template <int N>
@@ -307,13 +337,7 @@ inline void copy_wait() {
     auto& fibre = *emulator::self;
     if ((int)fibre.groups.size() <= N) return;
     const size_t done = fibre.groups[fibre.groups.size() - N - 1];
-    for (size_t i = 0; i < done; ++i) {
-        const auto& copy = fibre.copies[i];
-        if (copy.real)
-            std::memcpy(copy.to, copy.from, 16);
-        else
-            std::memset(copy.to, 0, 16);
-    }
+    for (size_t i = 0; i < done && !emulator::eager; ++i) emulator::happen(fibre.copies[i]);
     fibre.copies.erase(fibre.copies.begin(), fibre.copies.begin() + done);
     fibre.groups.erase(fibre.groups.begin(), fibre.groups.end() - N);
     for (auto& end : fibre.groups) end -= done;

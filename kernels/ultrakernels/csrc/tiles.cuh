@@ -204,6 +204,6 @@ struct Total {
 
     // Base 2. A row that saw nothing is not normalised: all its blocks are seen anyway.
     ULTRA_DEVICE float lse(int half) const {
-        return max[half] == -infinity() ? 0.0f : max[half] + log_2(sum[half]);
+        return sum[half] == 0.0f ? 0.0f : max[half] + log_2(sum[half]);
     }
 };
