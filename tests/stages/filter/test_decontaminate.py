@@ -15,8 +15,10 @@ import zstandard
 
 from ultraclean.document import Batch
 from ultraclean.errors import DataError
+from ultraclean.pipeline import Pipeline
 from ultraclean.stage import Decision
 from ultraclean.stages.filter.decontaminate import Benchmark, Decontaminate, spoken
+from ultraclean.stages.read.jsonl import Jsonl
 
 QUESTION = (
     "A train leaves the old station at nine in the morning and drives north at sixty miles an "
@@ -230,3 +232,20 @@ def test_real_items_planted_in_real_text(shared_data: Path) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     with gzip.open(path, "rt") as lines:
         return [json.loads(line) for line in lines]
+
+
+def test_a_run_tells_both_ways(evals: Path, tmp_path: Path) -> None:
+    """Per document the item, in dropped/ and numbers/; per item the documents, by grouping them."""
+    texts = ["clean text", QUESTION, f"x {QUESTION}", CHINESE, "more clean text"]
+    lines = [json.dumps({"id": str(number), "text": text}) for number, text in enumerate(texts)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    stages = [Jsonl(path=str(tmp_path / "in.jsonl")), Decontaminate(benchmarks=str(evals))]
+    pipeline = Pipeline(name="p", tables={"web": stages})
+    finished = pipeline.run(str(tmp_path / "out"), address="inline")
+    dropped = finished.dropped("web").sort("id").collect()
+    assert dropped["id"].to_list() == ["1", "2", "3"]
+    assert dropped["reason"].to_list() == ["contaminated"] * 3
+    assert (dropped["value"] > dropped["threshold"]).all()
+    benchmark, item = (f"filter.decontaminate.{name}" for name in ("benchmark", "item"))
+    found = finished.numbers("web").drop_nulls(item).group_by(benchmark, item).len().sort(item)
+    assert found.collect().rows() == [(0.0, 1.0, 2), (0.0, 3.0, 1)]

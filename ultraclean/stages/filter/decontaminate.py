@@ -6,7 +6,8 @@ is that of Tulu 3 (arXiv 2411.15124), whose limit is 0.5 with 8 words, ours by d
 its NGramsDecontFilter does. Deliberately different from all of them: nothing is fetched, the items
 are files of yours; a short question is looked for whole; and each decision says which item was found,
 and how much of it. An item's number is the line of its file; a benchmark's is its place in
-`benchmarks`, the files of a glob by name.
+`benchmarks`, from 0, the files of a glob by name. Both are among a run's numbers, for each document
+that holds anything: grouped by them, numbers/ says of each item how many documents have it.
 """
 
 from __future__ import annotations
