@@ -61,8 +61,10 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return built
 
 
-def run(program: Path, kernel: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(program), kernel], check=False, capture_output=True, text=True)
+def run(program: Path, kernel: str, seed: int = 3) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(program), kernel, str(seed)], check=False, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize("build", ["plain", "watched"])
@@ -74,8 +76,10 @@ def test_the_emulator_runs_a_sound_kernel(faults: dict[str, Path], build: str) -
 
 
 def test_the_emulator_shows_what_a_gpu_might_hide(faults: dict[str, Path]) -> None:
-    assert "nan" in run(faults["plain"], "no_wait").stdout  # copies are late
-    assert "nan" in run(faults["plain"], "no_barrier").stdout  # threads come in any order
+    # Some orders of threads show it, some copies come late.
+    for kernel in ("no_wait", "no_barrier"):
+        shown = ["nan" in run(faults["plain"], kernel, seed).stdout for seed in range(1, 9)]
+        assert any(shown)
     for kernel, message in (
         ("apart", "meet different instructions"),
         ("left_alone", "wait for others that have left"),
