@@ -21,7 +21,7 @@ from ultraclean.executors import Executor
 from ultraclean.stages.pack import encode
 from ultraclean.stages.pack import tokens as packing
 from ultraclean.stages.pack.datatrove import Datatrove
-from ultraclean.stages.pack.megatron import Megatron
+from ultraclean.stages.pack.megatron import Megatron, index
 from ultraclean.stages.pack.shards import Shards, cut
 from ultraclean.stages.pack.tokens import Tokens, fitting, packed
 from ultraclean.train.shards import open_folder, tokenizer_id
@@ -224,6 +224,26 @@ def test_megatron_is_what_datatrove_writes(
     for name in ("00000.bin", "00000.idx"):
         ours = (tmp_path / "megatron" / name).read_bytes()
         assert ours == (tmp_path / "theirs" / name).read_bytes()
+
+
+def test_megatron_with_four_bytes_a_token(tmp_path: Path) -> None:
+    pytest.importorskip("datatrove")
+    from datatrove.pipeline.tokens.megatron_tokenizer import MegatronTokenizedFile
+
+    theirs = MegatronTokenizedFile(str(tmp_path), "x", token_size=4)
+    for size in (3, 1, 70_000):
+        theirs.write(list(range(size)))
+    theirs.close()
+    lengths = np.array([3, 1, 70_000], dtype="<i4")
+    assert (tmp_path / "x.idx").read_bytes() == index(lengths, "<i4")
+
+
+def test_a_tokenizer_that_is_replaced_is_read_again(tokenizer_file: str, tmp_path: Path) -> None:
+    content = Path(tokenizer_file).read_text()
+    (tmp_path / "t.json").write_text(content)
+    assert encode.load(str(tmp_path / "t.json")).token_to_id("</s>") == 257
+    (tmp_path / "t.json").write_text(content.replace("</s>", "<|endoftext|>"))
+    assert encode.load(str(tmp_path / "t.json")).token_to_id("<|endoftext|>") == 257
 
 
 def test_ds_is_what_datatrove_writes(

@@ -80,13 +80,18 @@ def file_of(reference: str) -> str:
     return reference if reference.endswith(".json") else storage.join(reference, "tokenizer.json")
 
 
-@functools.lru_cache(maxsize=2)
 def load(path: str) -> Any:
     """A tokenizer that takes names of control tokens in a text for text, and cuts nothing."""
-    from ultraclean.train.shards import load_tokenizer
-
     if not storage.exists(path):
         raise DataError(f"{path}: there is no such tokenizer")
+    return _loaded(path, storage.stamp(path))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(path: str, stamp: str) -> Any:
+    """Once per worker and content: `stamp` changes when the file does."""
+    from ultraclean.train.shards import load_tokenizer
+
     tokenizer = load_tokenizer(path)
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
