@@ -194,6 +194,7 @@ class Engine:
                     shard=shard,
                     stages=stages,
                     columns=tuple(segment.columns_in),
+                    responses=storage.join(self.out, "responses"),
                     barrier=segment.barrier,
                     card=barrier.card if barrier else {},
                     verdicts=_verdicts_for(barrier, shard.index) if barrier else None,

@@ -6,6 +6,8 @@ import importlib.metadata
 from collections.abc import Collection
 from typing import Any
 
+from pydantic import BaseModel
+
 from ultraclean import storage
 from ultraclean.pipeline import model_refs
 from ultraclean.stage import Placement, Stage
@@ -16,13 +18,8 @@ def fingerprint(stage: Stage, tables: Collection[str] = ()) -> list[Any]:
 
     A model that is one of `tables` is left out: its digest is part of the segment's.
     """
-    placed = {
-        name
-        for name, info in type(stage).model_fields.items()
-        if any(isinstance(mark, Placement) for mark in info.metadata)
-    }
     models = {name for name, _ in model_refs(stage)}
-    fields = stage.model_dump(mode="json", exclude=placed | models | {"name"})
+    fields = {k: v for k, v in decisive(stage).items() if k not in models and k != "name"}
     paths = [*stage.files(), *(path for _, path in model_refs(stage) if path not in tables)]
     files = {path: storage.stamp(path) for path in paths}
     return [
@@ -32,6 +29,18 @@ def fingerprint(stage: Stage, tables: Collection[str] = ()) -> list[Any]:
         files,
         [package_version(name) for name in stage.distributions()],
     ]
+
+
+def decisive(value: BaseModel) -> dict[str, Any]:
+    """The fields of a model as JSON values, without those that only say where or how fast."""
+    plain = value.model_dump(mode="json")
+    out = {}
+    for name, info in type(value).model_fields.items():
+        if any(isinstance(mark, Placement) for mark in info.metadata):
+            continue
+        inner = getattr(value, name)
+        out[name] = decisive(inner) if isinstance(inner, BaseModel) else plain[name]
+    return out
 
 
 def package_version(name: str) -> str:

@@ -213,6 +213,7 @@ class _Planner:
                 current = self._begun(table, stage, columns)
                 continue
             if isinstance(stage, Artifact):
+                self._needs(table, index, stage, columns)
                 own = self._closed(current, columns) if current is not None else None
                 self._artifact(table, stage, own)
                 ended = True

@@ -200,5 +200,6 @@ def stamp(path: str) -> str:
 
 
 def _stamp(info: dict[str, Any]) -> str:
-    tag = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
+    names = ("ETag", "etag", "blob_id", "LastModified", "mtime")
+    tag = next((info[name] for name in names if info.get(name)), None)
     return f"{info['size']}-{str(tag).strip(chr(34))}"

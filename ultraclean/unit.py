@@ -22,6 +22,7 @@ from ultraclean.document import AT, ERROR, KEY, KEY_TYPE, PATH, POSITION, Batch,
 from ultraclean.exchange import Piece, read_verdicts
 from ultraclean.inputs import Shard
 from ultraclean.ledger import Record, write_record
+from ultraclean.llm.cache import responses_in
 from ultraclean.memory import peak_bytes, reset_peak
 from ultraclean.passage import Link, Passage, Way
 from ultraclean.rowgroups import Output
@@ -43,6 +44,7 @@ class RowsUnit:
     shard: Shard
     stages: tuple[Stage, ...]
     columns: tuple[str, ...]
+    responses: str  # where teachers keep their answers
     barrier: Barrier | None = None
     card: Record = field(default_factory=dict)
     verdicts: Piece | None = None
@@ -69,7 +71,7 @@ def run_rows(unit: RowsUnit) -> Record:
         unit.drops,
         unit.max_error_fraction,
     )
-    with Passage(way, links) as passage:
+    with responses_in(unit.responses), Passage(way, links) as passage:
         for batch in passage.timed(read_batches(unit)):
             passage.add(batch)
     record = {
