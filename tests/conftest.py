@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ultraclean.executors import Executor, InlineExecutor
 
 ROOT = Path(__file__).parent.parent
+
+# No deadlines, since machines are shared; on CI the same examples every time, so that a run that
+# fails fails again. Elsewhere the examples are new in each run.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(scope="session")

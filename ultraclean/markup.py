@@ -113,8 +113,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Quotes text that our own reader, or a YAML 1.1 reader, would take for something else."""
-    looks_typed = not isinstance(_plain(text), str)
-    style = "'" if looks_typed else None
+    style = None if isinstance(_plain(text), str) else "'"
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029\ufeff" for c in text):
+        style = '"'  # the only style in which such characters are written as escapes
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
