@@ -20,6 +20,10 @@ from ultraclean.inputs import Shard
 from ultraclean.stage import Rows, Sink, Source, Stage
 from ultraclean.stages.fit.fasttext import Fasttext
 from ultraclean.stages.fit.tokenizer import Tokenizer
+from ultraclean.stages.pack.datatrove import Datatrove
+from ultraclean.stages.pack.megatron import Megatron
+from ultraclean.stages.pack.shards import Shards
+from ultraclean.stages.pack.tokens import Tokens
 from ultraclean.stages.read.arrow import Arrow
 from ultraclean.stages.read.csv import Csv
 from ultraclean.stages.read.installed import Installed
@@ -191,6 +195,29 @@ def fit_tokenizer(folder: Path) -> tuple[Stage, Any]:
     return stage, (folder / "made" / "tokenizer.json").read_text()
 
 
+def _packed(folder: Path, kind: type[Shards], **fields: Any) -> tuple[Stage, Any]:
+    """All files but the card, which has times in it."""
+    fit_tokenizer(folder)
+    stage = kind(tokenizer=str(folder / "made"), frequent=(260,), shard_tokens=60, **fields)
+    inputs = {"texts": _Listed("texts", [*TEXTS, "a good sentence about 中文 " * 4])}
+    target = folder / "packed"
+    stage.make(inputs, str(target), lambda f, items: [f(item) for item in items])
+    files = sorted(path for path in target.iterdir() if path.name != "card.json")
+    return stage, {path.name: path.read_bytes() for path in files}
+
+
+def pack_tokens(folder: Path) -> tuple[Stage, Any]:
+    return _packed(folder, Tokens, length=32)
+
+
+def pack_megatron(folder: Path) -> tuple[Stage, Any]:
+    return _packed(folder, Megatron)
+
+
+def pack_datatrove(folder: Path) -> tuple[Stage, Any]:
+    return _packed(folder, Datatrove, shuffle=True, seed=1)
+
+
 ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     read_jsonl,
     read_parquet,
@@ -206,4 +233,7 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     write_dataset,
     fit_fasttext,
     fit_tokenizer,
+    pack_tokens,
+    pack_megatron,
+    pack_datatrove,
 )
