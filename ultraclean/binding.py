@@ -37,9 +37,14 @@ class Binding:
                 others = [value] if isinstance(value, str) else list(value)
                 names = [n for other in others for n in (self._chosen(other) or [other])]
                 update[name] = tuple(names)
-        if "seed" in type(stage).model_fields and dict(stage)["seed"] is None:
-            update["seed"] = int(digest([self.plan.pipeline.seed, table, stage.called])[:8], 16)
-        return stage.model_copy(update=update) if update else stage
+        return self.seeded(table, stage.model_copy(update=update) if update else stage)
+
+    def seeded(self, table: str, stage: Stage) -> Stage:
+        """The stage with a seed of its own, where it has one and the pipeline does not set it."""
+        if "seed" not in type(stage).model_fields or dict(stage)["seed"] is not None:
+            return stage
+        seed = int(digest([self.plan.pipeline.seed, table, stage.called])[:8], 16)
+        return stage.model_copy(update={"seed": seed})
 
     def _chosen(self, reference: str) -> list[str] | None:
         """The tables that a card lists under `artifact.field`; None if it is a plain table."""

@@ -157,9 +157,10 @@ class Engine:
         if barrier is not None:
             parts.append(barrier.fingerprint)
         source_mark = digest([segment.table, fingerprint(segment.source)])
-        mark = digest(
-            [source_mark, [fingerprint(stage, plan.artifact_of) for stage in segment.stages], parts]
-        )
+        binding = Binding(plan, self.done)
+        seeded = [binding.seeded(segment.table, stage) for stage in segment.stages]
+        marks = [fingerprint(stage, plan.artifact_of) for stage in seeded]
+        mark = digest([source_mark, marks, parts])
         ledger = self._ledger(mark, segment)
         if upstream:
             shards = _shards_of(upstream)
@@ -172,9 +173,7 @@ class Engine:
                 accept=self.accept,
                 write=self.executor is not None,
             )
-        stages = tuple(
-            Binding(plan, self.done).bound(segment.table, stage) for stage in segment.stages
-        )
+        stages = tuple(binding.bound(segment.table, stage) for stage in segment.stages)
         units = []
         for shard in shards:
             state = digest(

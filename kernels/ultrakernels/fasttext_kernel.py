@@ -10,7 +10,7 @@ separator like the others (fastText's `predict` refuses it), as if each were rep
 A document is taken in blocks of tokens, so that one of 200 MB needs no more memory than another.
 """
 
-# ruff: noqa: PLR0915, PLR0917 (a loop over arrays stays one loop, and takes them one by one)
+# ruff: noqa: PLR0915 (a loop over arrays stays one loop, and takes them one by one)
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ document is to fastText is said there. Character n-grams are of `<word>`; a prun
 rows for some buckets only, named by an index.
 """
 
-# ruff: noqa: PLR0915, PLR0917 (a loop over arrays stays one loop, and takes them one by one)
+# ruff: noqa: PLR0915 (a loop over arrays stays one loop, and takes them one by one)
 
 from __future__ import annotations
 

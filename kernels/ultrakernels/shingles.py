@@ -195,7 +195,7 @@ def _lower(signature: NDArray[np.uint32], block: NDArray[np.uint32], a: NDArray[
 
 
 @numba.njit(cache=True, nogil=True)
-def minima(  # noqa: PLR0917 (a loop over arrays takes them one by one)
+def minima(
     offsets: NDArray[np.uint64],
     data: Bytes,
     ngram: int,

@@ -410,3 +410,13 @@ def test_a_finished_run_is_polars_frames(corpus: Path, tmp_path: Path) -> None:
     numbers = finished.numbers("raw").collect()
     assert numbers.filter(numbers["reason"] == "too_few_chars").height == reasons["too_few_chars"]
     assert "filter.length.n_chars" in numbers.columns
+
+
+def test_another_seed_is_another_sample(corpus: Path, tmp_path: Path) -> None:
+    kept = []
+    for seed in (1, 2, 1):
+        text = PIPELINE.replace("- dedup.exact", "- sample.random: {{share: 0.5}}")
+        pipeline = pipeline_file.parse(text.format(folder=corpus), "test.yaml", [f"seed={seed}"])
+        finished = run(pipeline, str(tmp_path / "run"))
+        kept.append(sorted(finished.scan("raw").collect()["id"].to_list()))
+    assert kept[0] == kept[2] != kept[1]
