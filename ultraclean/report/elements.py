@@ -85,8 +85,8 @@ def share(part: float, whole: float) -> str:
     return f"{ratio:.1%}"
 
 
-def number(value: float | None) -> str:
-    """A measured value: whole numbers whole, others with three significant digits."""
+def number(value: float | None, digits: int = 3) -> str:
+    """A measured value: whole numbers whole, others with `digits` significant digits."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -96,12 +96,21 @@ def number(value: float | None) -> str:
     elif value == round(value) or abs(value) >= 1000:
         shown = f"{value:,.0f}"
     elif abs(value) >= 1e-4:
-        decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         shown = f"{value:.{decimals}f}"
         shown = shown.rstrip("0").rstrip(".")
     else:
-        shown = f"{value:.2g}"
+        shown = f"{value:.{digits - 1}g}"
     return shown.replace("-", "−")
+
+
+def apart(value: float, other: float) -> tuple[str, str]:
+    """Two values with as many digits as it takes to see that they differ."""
+    for digits in range(3, 10):
+        shown = number(value, digits), number(other, digits)
+        if shown[0] != shown[1] or value == other:
+            return shown if digits < 9 else (number(value), number(other))
+    return number(value), number(other)
 
 
 def seconds(value: float) -> str:

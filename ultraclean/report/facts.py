@@ -137,7 +137,7 @@ def alarms(run: Mapping[str, Any], tables: list[Table]) -> list[str]:
     found = [
         str(alarm)
         for segment in run.get("segments", [])
-        for alarm in _listed((segment.get("card") or {}).get("alarms"))
+        for alarm in card_alarms(segment.get("card") or {})
     ]
     for table in tables:
         found += unaccounted(run, table)
@@ -158,7 +158,7 @@ def alarms(run: Mapping[str, Any], tables: list[Table]) -> list[str]:
             )
         for stage in table.stages:
             n_in, n = stage["n_in"] + stage["n_added"], sum(stage["reasons"].values())
-            if n > MOST_DROPPED * n_in and table.n_out:
+            if n > MOST_DROPPED * n_in > 0 and table.n_out:
                 found.append(
                     f"{table.name}: {stage['label']} dropped {share(n, n_in)} of the "
                     f"{count(n_in)} documents that reached it."
@@ -166,8 +166,15 @@ def alarms(run: Mapping[str, Any], tables: list[Table]) -> list[str]:
     return found
 
 
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+def card_alarms(card: Mapping[str, Any]) -> list[object]:
+    """What a card warns of: its `alarms`, its `warnings`, and why it is not valid."""
+    found: list[object] = []
+    for key in ("alarms", "warnings"):
+        some = card.get(key) or []
+        found += some if isinstance(some, list) else [some]
+    if card.get("valid") is False:
+        found.append(card.get("reason") or "a card says that it is not valid")
+    return found
 
 
 def unaccounted(run: Mapping[str, Any], table: Table) -> list[str]:
@@ -176,9 +183,9 @@ def unaccounted(run: Mapping[str, Any], table: Table) -> list[str]:
     n_end = table.n_in + table.n_added - table.n_dropped
     if n_end != table.n_out:
         found.append(
-            f"{table.name}: the counts do not add up: {count(table.n_in)} read and "
-            f"{count(table.n_added)} added are not {count(table.n_out)} kept and "
-            f"{count(table.n_dropped)} dropped."
+            f"{table.name}: the counts do not add up: {count(table.n_in)} documents were read, "
+            f"{count(table.n_added)} added, {count(table.n_dropped)} dropped, which does not "
+            f"leave the {count(table.n_out)} that were kept."
         )
     for segment in run.get("segments", []):
         is_mine = segment["kind"] == "sink" and segment["table"] == table.name

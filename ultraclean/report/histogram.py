@@ -6,8 +6,9 @@ width, and a long tail goes into the last bin rather than squeezing everything i
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,9 +102,10 @@ def _body(values: NDArray[np.float32], cuts: Sequence[float]) -> tuple[float, fl
     room = 0.3 * (high - low)
     low = lowest if low - lowest <= room else low
     high = highest if highest - high <= room else high
-    for cut in cuts:  # some of what was cut off is to be seen beyond the threshold
-        low = max(lowest, min(low, cut - 0.1 * (high - low)))
-        high = min(highest, max(high, cut + 0.1 * (high - low)))
+    low, high = min([low, *cuts]), max([high, *cuts])
+    beyond = 0.06 * (high - low)  # some of what was dropped is to be seen beside a threshold
+    low = max(lowest, min([low, *(cut - beyond for cut in cuts)]))
+    high = min(highest, max([high, *(cut + beyond for cut in cuts)]))
     return (low, high) if low < high else (lowest, highest)
 
 
@@ -151,42 +153,46 @@ class Drops:
 
 
 def match_rule(
-    reason: str, drops: Drops, measured: dict[str, NDArray[np.float32]]
+    reason: str,
+    drops: Drops,
+    measured: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
 ) -> tuple[str, list[Threshold]] | None:
     """The measurement that a reason was decided by: its values are those that dropped/ has.
 
-    `measured` holds, for each candidate, the values of the rows that were dropped for the reason.
-    The rows need not be the same ones, only drawn alike. None where no candidate agrees.
+    `measured` holds, for each candidate, the values of the rows that were dropped for the reason
+    and of the rows that were kept. The rows need not be those of `drops`, only drawn alike. None
+    where no candidate agrees; where several do, the one whose name is most like the reason.
     """
     values = drops.values[np.isfinite(drops.values)]
-    thresholds = [t for t in drops.thresholds if math.isfinite(t)]
-    if not len(values) or not thresholds:
+    limits = [limit for limit in drops.thresholds if math.isfinite(limit)]
+    if not len(values) or not limits:
         return None
-    low, high = min(thresholds), max(thresholds)
-    below, above = bool((values <= high).all()), bool((values >= low).all())
-    if not below and not above:
+    low, high = np.float32(min(limits)), np.float32(max(limits))
+    below = bool((values <= high).all())
+    if not below and not (values >= low).all():
         return None
     at = np.linspace(0, 1, 11)
     ours = np.quantile(values.astype(np.float32), at)
-    scale = float(ours[-1] - ours[0]) + 0.01 * abs(low) + 1e-9
-    found: list[tuple[float, str]] = []
-    for name, others in measured.items():
-        known = others[np.isfinite(others)]
-        if len(known) * 100 < len(others) * 99 or not len(known):
+    scale = float(ours[-1] - ours[0]) + 0.01 * abs(float(low)) + 1e-9
+    found: list[tuple[float, float, str]] = []
+    for name, (gone, kept) in measured.items():
+        known, kept = gone[np.isfinite(gone)], kept[np.isfinite(kept)]  # noqa: PLW2901
+        if not len(known) or len(known) * 100 < len(gone) * 99:
             continue
-        theirs = np.quantile(known, at)
-        one_sided = theirs[-1] <= np.float32(high) if below else theirs[0] >= np.float32(low)
-        error = float(np.abs(ours[1:-1] - theirs[1:-1]).mean()) / scale
-        limit = 1e-3 if len(known) == len(values) else 0.25
-        if one_sided and error <= limit:
-            found.append((error, name))
+        if not (known <= high if below else known >= low).all():
+            continue
+        if (kept < low if below else kept > high).any():
+            continue
+        error = float(np.abs(ours - np.quantile(known, at))[1:-1].mean()) / scale
+        if error <= (1e-3 if len(known) == len(values) else 0.25):
+            alike = difflib.SequenceMatcher(None, reason, name.rsplit(".", 1)[-1]).ratio()
+            found.append((round(error, 3), -alike, name))
     if not found:
         return None
-    strict = bool((values == low).any() if below else (values == high).any())
-    comparison = {(True, False): ">=", (True, True): ">", (False, False): "<=", (False, True): "<"}
-    sign = comparison[below, strict]
-    few = thresholds if len(thresholds) <= 3 else []
-    return min(found, key=lambda one: one[0])[1], [Threshold(reason, t, sign) for t in few]
+    strict = bool((values == (min(limits) if below else max(limits))).any())
+    sign = {(True, False): ">=", (True, True): ">", (False, False): "<=", (False, True): "<"}
+    few = limits if len(limits) <= 3 else []
+    return min(found)[2], [Threshold(reason, limit, sign[below, strict]) for limit in few]
 
 
 def summary(values: NDArray[np.float32]) -> dict[str, Any]:

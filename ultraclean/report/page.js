@@ -2,12 +2,12 @@
 {
   const charts = JSON.parse(document.getElementById("data").textContent).charts;
   const whole = new Intl.NumberFormat("en-GB");
-  const exact = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
+  const exact = (digits) => new Intl.NumberFormat("en-GB", { maximumSignificantDigits: digits });
 
   const span = (chart, i) => {
     const last = chart.edges.length - 2;
     let low = chart.edges[i], high = chart.edges[i + 1];
-    let format = exact;
+    let format = exact(chart.digits);
     if (chart.whole) {
       low = Math.ceil(low); high = Math.ceil(high) - 1; format = whole;
     }

@@ -8,7 +8,7 @@ import importlib.resources
 from string import Template
 from typing import Any
 
-from ultraclean.report import sections
+from ultraclean.report import cards, documents, measurements, sections
 from ultraclean.report.elements import Html, data_block, el, join, text
 from ultraclean.report.facts import Facts
 
@@ -18,10 +18,10 @@ def render(facts: Facts) -> str:
     parts = [
         ("alarms", "Alarms", sections.alarms(facts)),
         ("funnel", "Funnel", sections.funnel(facts)),
-        ("reasons", "Reasons", sections.reasons(facts)),
-        ("measurements", "Measurements", sections.measurements(facts)),
-        ("kept", "Kept text", sections.kept(facts)),
-        ("made", "Models and cards", sections.cards(facts)),
+        ("reasons", "Reasons", documents.reasons(facts)),
+        ("measurements", "Measurements", measurements.measurements(facts)),
+        ("kept", "Kept text", documents.kept(facts)),
+        ("made", "Models and cards", cards.cards(facts)),
         ("time", "Time", sections.times(facts)),
         ("pipeline", "Pipeline", _pipeline(facts)),
     ]

@@ -1,20 +1,12 @@
-"""The sections of the page, each a function of the facts."""
+"""The sections that are made of counts: header, alarms, funnel, times."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from ultraclean.report import charts
+from ultraclean.report import drawing
 from ultraclean.report.elements import Html, count, el, join, number, seconds, share, size
-from ultraclean.report.facts import Facts, Reason, Table
-from ultraclean.report.folder import Extent, Sample
-
-MOST_ROWS: Final = 60
-"""Rows of a card that are shown."""
-PREVIEW: Final = 220
-"""Characters of a text that are shown before it is opened."""
+from ultraclean.report.facts import Facts, Table
 
 
 def header(facts: Facts) -> Html:
@@ -107,7 +99,8 @@ def alarms(facts: Facts) -> Html:
 
 
 def _added(table: Table) -> str:
-    return f" + {count(table.n_added)} added" if table.n_added else ""
+    sign = "+" if table.n_added > 0 else "−"
+    return f" {sign} {count(abs(table.n_added))} by stages that make rows" if table.n_added else ""
 
 
 # --- funnel -------------------------------------------------------------------------------------
@@ -142,7 +135,7 @@ def _funnel(table: Table) -> Html:
         )
         end = n_in
         for reason, n in stage["reasons"].items():
-            drawn = charts.bar([("ruled", (end - n) / whole, end / whole)])
+            drawn = drawing.bar([("ruled", (end - n) / whole, end / whole)])
             end -= n
             rows.append(
                 el(
@@ -175,316 +168,7 @@ def _funnel(table: Table) -> Html:
 
 def _stage_bar(n_out: int, n_in: int, whole: int) -> Html:
     pieces = [("kept", 0.0, n_out / whole), ("ruled", n_out / whole, n_in / whole)]
-    return charts.bar(pieces, f"{count(n_out)} of {count(n_in)} left")
-
-
-# --- reasons and texts --------------------------------------------------------------------------
-
-
-def reasons(facts: Facts) -> Html:
-    parts: list[Html | None] = []
-    for table in facts.tables:
-        if not table.reasons:
-            continue
-        if len(facts.tables) > 1:
-            parts.append(el("h3", table.name))
-        head = ("Stage", "Reason", "Dropped", "of input", "Threshold", "Median")
-        parts.append(
-            el("div", *(el("span", name) for name in head), class_="row head", aria_hidden="true")
-        )
-        parts += [_reason(one) for one in table.reasons]
-        parts.append(_read(table.read_dropped, "dropped documents", "Medians and samples"))
-    if not parts:
-        return el("p", "Nothing was dropped.", class_="calm")
-    note = (
-        "Counts are exact. Threshold and median are of the measurement that decided. "
-        "Open a reason to read documents that it dropped, nearest to the threshold first."
-    )
-    return join([el("p", note, class_="note"), *parts])
-
-
-def _reason(one: Reason) -> Html:
-    median = one.dropped.median
-    cells = (
-        ("Stage", el("span", one.stage, class_="stage")),
-        ("Reason", el("code", one.reason)),
-        ("Dropped", el("span", count(one.n), class_="n")),
-        ("of input", el("span", share(one.n, one.n_stage_in), class_="n")),
-        ("Threshold", el("span", _thresholds(one), class_="n")),
-        ("Median", el("span", number(median), class_="n")),
-    )
-    row = [el("span", el("i", f"{name} "), cell, class_="cell") for name, cell in cells]
-    samples = sorted(one.dropped.samples, key=_distance)
-    if samples:
-        body = join(_document(sample, one) for sample in samples)
-    else:
-        body = el(
-            "p",
-            "No text was kept of these documents, or none was met in the part that was read.",
-            class_="note",
-        )
-    return el(
-        "details",
-        el("summary", *row, class_="row"),
-        el("div", body, class_="documents"),
-        class_="reason",
-        id=one.id,
-    )
-
-
-def _thresholds(one: Reason) -> str:
-    limits = sorted(one.dropped.thresholds)
-    if not limits:
-        return "–"
-    if len(limits) <= 2:
-        return ", ".join(number(limit) for limit in limits)
-    return f"{number(limits[0])} to {number(limits[-1])}"
-
-
-def _distance(sample: Sample) -> tuple[float, bytes]:
-    if sample.value is None or sample.threshold is None:
-        return (-(sample.similarity or 0.0), sample.key)
-    return (abs(sample.value - sample.threshold), sample.key)
-
-
-def _document(sample: Sample, reason: Reason | None = None) -> Html:
-    facts: list[Html] = []
-    if sample.value is not None:
-        limit = "" if sample.threshold is None else f" (threshold {number(sample.threshold)})"
-        facts.append(_fact("measured", f"{number(sample.value)}{limit}"))
-    if sample.similarity is not None:
-        facts.append(_fact("similarity", number(sample.similarity)))
-    if sample.detail:
-        facts.append(_fact("error", sample.detail))
-    facts += [_fact(name, number(value)) for name, value in sample.scores.items()]
-    body = _body(sample)
-    copy = None
-    if sample.same_as is not None:
-        found = reason.copies.get(sample.same_as) if reason else None
-        if found is None:
-            where = "It was not met in the part of the run that was read for this page."
-            copy = el(
-                "p",
-                el("b", "Kept copy "),
-                el("code", sample.same_as.hex()),
-                ". ",
-                where,
-                class_="note",
-            )
-        else:
-            copy = el(
-                "div",
-                el("h6", "The copy that was kept"),
-                _origin(found),
-                _body(found),
-                class_="copy",
-            )
-            body = el("div", el("h6", "This document"), _origin(sample), body)
-    elif sample.url or sample.origin:
-        body = join([_origin(sample), body])
-    preview = " ".join((sample.text or "").split())[:PREVIEW]
-    return el(
-        "details",
-        el(
-            "summary",
-            el("span", el("b", _name(sample), dir="auto"), *facts, class_="facts"),
-            el("span", preview or "(no text)", class_="preview", dir="auto"),
-        ),
-        el(
-            "div",
-            body,
-            copy,
-            class_="pair"
-            if copy is not None and reason and sample.same_as in reason.copies
-            else None,
-        ),
-        class_="document",
-    )
-
-
-def _name(sample: Sample) -> str:
-    return sample.id if sample.id else sample.key.hex()[:12]
-
-
-def _fact(name: str, value: str) -> Html:
-    return el("span", el("i", name, " "), value, class_="fact")
-
-
-def _origin(sample: Sample) -> Html:
-    parts = [
-        el("bdi", sample.id) if sample.id else None,
-        el("bdi", sample.url) if sample.url else None,
-        el("bdi", sample.origin) if sample.origin else None,
-        el("code", sample.key.hex()),
-    ]
-    return el("p", join((p for p in parts if p is not None), " · "), class_="origin")
-
-
-def _body(sample: Sample) -> Html:
-    if sample.text is None:
-        return el("p", "The text was not kept.", class_="note")
-    more = sample.n_chars - len(sample.text)
-    rest = el("p", f"{count(more)} more characters", class_="note") if more > 0 else None
-    # a line break right after <pre> is not part of the text, so one is given
-    return join([el("pre", "\n", sample.text, dir="auto"), rest])
-
-
-def kept(facts: Facts) -> Html:
-    parts: list[Html | None] = []
-    for table in facts.tables:
-        if table.kept:
-            if len(facts.tables) > 1:
-                parts.append(el("h3", table.name))
-            parts.append(
-                el("div", *(_document(sample) for sample in table.kept), class_="documents")
-            )
-    if not parts:
-        return el("p", "No text is at hand.", class_="note")
-    note = "The documents with the lowest keys: a random choice that is the same every time."
-    return join([el("p", note, class_="note"), *parts])
-
-
-def _read(extent: Extent, what: str, used: str) -> Html | None:
-    if extent.complete:
-        return None
-    of = f" of about {count(extent.n_all)}" if extent.n_all > extent.n_rows else ""
-    said = f"{used} are from {count(extent.n_rows)}{of} {what}, in row groups spread evenly over the files."
-    return el("p", said, class_="note")
-
-
-# --- measurements -------------------------------------------------------------------------------
-
-
-def measurements(facts: Facts) -> Html:
-    parts: list[Html | None] = []
-    for table in facts.tables:
-        if not table.charts:
-            continue
-        if len(facts.tables) > 1:
-            parts.append(el("h3", table.name))
-        for stage, some in itertools.groupby(table.charts, key=lambda chart: chart.stage):
-            drawn = list(some)
-            n_rules = len({reason for chart in drawn for reason in chart.reasons})
-            said = f"{len(drawn)} measurement{'' if len(drawn) == 1 else 's'}"
-            said += f", {n_rules} of them with drops" if n_rules and len(drawn) > 1 else ""
-            summary = el("summary", el("h4", stage or "Scores"), el("span", said, class_="soft"))
-            grid = el("div", *(charts.figure(chart) for chart in drawn), class_="grid")
-            is_open = bool(n_rules) or len(drawn) <= 3
-            parts.append(el("details", summary, grid, class_="group", open=is_open))
-        parts.append(_read(table.read_numbers, "documents", "Histograms"))
-    if not parts:
-        return el("p", "No stage measured anything.", class_="calm")
-    note = (
-        "Each chart counts the documents that reached the stage: kept above the line, dropped below "
-        "it, each side to its own scale. A vertical line is a threshold. End bars also hold what lies beyond them."
-    )
-    return join([el("p", note, class_="note"), *parts])
-
-
-# --- cards --------------------------------------------------------------------------------------
-
-
-def cards(facts: Facts) -> Html | None:
-    parts = [
-        _card(segment)
-        for segment in facts.run.get("segments", [])
-        if isinstance(segment.get("card"), dict) and segment["card"]
-    ]
-    return join(parts) if parts else None
-
-
-def _card(segment: Mapping[str, Any]) -> Html:
-    card = {key: value for key, value in segment["card"].items() if key != "alarms"}
-    measured = next((v for v in card.values() if isinstance(v, dict) and "calibration" in v), None)
-    head, plot = None, None
-    if measured is not None:
-        plot = charts.calibration(measured["calibration"])
-        names = ("precision", "recall", "f1", "auc", "accuracy", "n")
-        known = [(n, measured[n]) for n in names if isinstance(measured.get(n), int | float)]
-        head = el(
-            "dl",
-            *(
-                el(
-                    "div",
-                    el("dt", {"n": "held out", "f1": "F1", "auc": "AUC"}.get(name, name)),
-                    el("dd", el("b", _metric(value))),
-                )
-                for name, value in known
-            ),
-            class_="figures small",
-        )
-    rows = list(_flat(card))
-    body = el("table", el("tbody", *(_card_row(*row) for row in rows[:MOST_ROWS])), class_="card")
-    more = (
-        el("p", f"{len(rows) - MOST_ROWS} more rows in card.json", class_="note")
-        if len(rows) > MOST_ROWS
-        else None
-    )
-    kind = card.get("kind") or segment["name"].split(":")[-1]
-    return el(
-        "article",
-        el("h3", segment["table"], el("span", f" {kind}", class_="soft")),
-        head,
-        plot,
-        body,
-        more,
-        class_="made",
-    )
-
-
-def _metric(value: float) -> str:
-    return count(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Rows (dotted name, value) of nested facts; long lists and histograms are cut."""
-    rows: list[tuple[str, Any]] = []
-    for key, inner in value.items():
-        name = f"{prefix}{key}"
-        if key == "calibration":
-            continue
-        if isinstance(inner, dict) and inner and all(str(k).isdigit() for k in inner):
-            shown = [f"{count(int(k))}: {_plain(v)}" for k, v in list(inner.items())[:8]]
-            rest = f", and {len(inner) - 8} more" if len(inner) > 8 else ""
-            rows.append((name, ", ".join(shown) + rest))
-        elif isinstance(inner, dict):
-            rows += _flat(inner, f"{name}.")
-        else:
-            rows.append((name, inner))
-    return rows
-
-
-def _card_row(name: str, value: Any) -> Html:
-    is_table = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
-    cell = _inner_table(value[:20]) if is_table else _plain(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return el("tr", el("th", name, scope="row"), el("td", cell, class_="n" if is_number else None))
-
-
-def _inner_table(rows: list[dict[str, Any]]) -> Html:
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    return el(
-        "table",
-        el("thead", el("tr", *(el("th", name, scope="col") for name in names))),
-        el(
-            "tbody",
-            *(el("tr", *(el("td", _plain(row.get(name))) for name in names)) for row in rows),
-        ),
-    )
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return number(value)
-    if isinstance(value, list):
-        shown = ", ".join(_plain(one) for one in value[:12])
-        return shown + (f", and {len(value) - 12} more" if len(value) > 12 else "")
-    shown = str(value)
-    return shown if len(shown) <= 600 else shown[:599] + "…"
+    return drawing.bar(pieces, f"{count(n_out)} of {count(n_in)} left")
 
 
 # --- time ---------------------------------------------------------------------------------------
@@ -535,7 +219,7 @@ def times(facts: Facts) -> Html:
                 el("td", share(spent, total), class_="n"),
                 el("td", rate, class_="n"),
                 el("td", size(peak) if peak else "–", class_="n"),
-                el("td", charts.bar([("plain", 0, spent / most)]), class_="drawn"),
+                el("td", drawing.bar([("plain", 0, spent / most)]), class_="drawn"),
             )
         )
     note = "Seconds of all workers together. Peak is the most memory of one unit of the stage's segment."
