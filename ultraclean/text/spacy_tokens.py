@@ -6,8 +6,8 @@ sequence of tokens: `:) )` is not what `:)` and `)` are. Runs across whose singl
 case could match are therefore kept together and remembered as one. White-space tokens are dropped
 from words and kept in sentences, as datatrove 0.10.1 does.
 
-spaCy's own time grows with the square of a run of brackets or of letters without white space (some
-16,000 brackets take a minute, in datatrove too): drop such documents first, by the whitespace rules.
+spaCy's own time grows with the square of a run of brackets or of letters without white space
+(16,000 brackets took more than a minute): drop such documents first, by the whitespace rules.
 """
 
 from __future__ import annotations

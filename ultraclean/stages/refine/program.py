@@ -10,8 +10,8 @@ execution also cuts at form feeds and U+2028, and then counts otherwise than the
 `add_line` with sub-index 0 (there it overwrites a line) or beyond the last line is passed over; a
 program of which nothing took effect leaves the document with its empty lines; several
 replacements in one line are reconciled by the characters that they change (there a diff inside of
-them loses insertions and cuts words). Without these cases results are UltraX's, which 16,000 random
-programs showed.
+them loses insertions and cuts words). Of 16,103 random programs that changed or refused something,
+97.5 % gave what UltraX's own script gave; the differences that were looked at are of these kinds.
 """
 
 from __future__ import annotations
