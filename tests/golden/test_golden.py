@@ -13,6 +13,11 @@ from ultraclean import catalog
 
 HERE = Path(__file__).parent
 
+NOT_GOLDEN = {
+    "verify.anneal": "trains models, whose last bits differ between processors and grow",
+}
+"""Stages without a case, and why; their own tests say what they make."""
+
 
 @pytest.fixture(scope="module")
 def collect() -> ModuleType:
@@ -40,5 +45,5 @@ def test_outputs_change_only_with_versions(collect: ModuleType, tmp_path: Path) 
 def test_every_stage_has_a_golden_case() -> None:
     recorded = json.loads((HERE / "stages.json").read_text())
     covered = {entry["stage"] for entry in recorded.values()}
-    missing = [name for name in catalog.names() if name not in covered]
+    missing = [name for name in catalog.names() if name not in covered | NOT_GOLDEN.keys()]
     assert not missing, f"no golden case: {missing} (tests/golden/cases, or ends.py)"

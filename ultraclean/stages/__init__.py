@@ -43,6 +43,7 @@ STAGES: tuple[str, ...] = (
     "refine.program",
     "fit.fasttext",
     "fit.tokenizer",
+    "verify.anneal",
     "pack.tokens",
     "pack.megatron",
     "pack.datatrove",
