@@ -175,7 +175,7 @@ class Anneal(Artifact):
         if base is None:
             base = self._trained_base(tokenizer, folder, run)
 
-        job = _Job(self, folder, base, tokenizer_path, run)
+        job = Job(self, folder, base, tokenizer_path, run)
         looks = job.looks()
         shown = describe(base, folder)
         card = cards.card(self, prepared, shown, looks, job.records(looks.n_seeds))
@@ -209,7 +209,7 @@ class Anneal(Artifact):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
+class Job:
     """Arms and seeds of one verification."""
 
     stage: Anneal
