@@ -17,8 +17,8 @@ TOP: Final = 16
 ABOVE: Final = 78
 BELOW: Final = 44
 FOOT: Final = 18
-BROKEN: Final = 6.0
-"""A bar that is so many times taller than the next is cut short, with its count beside it."""
+BROKEN: Final = 4.0
+"""A bar so many times taller than what fits the others is cut short, with its count beside it."""
 
 
 def figure(chart: Chart) -> Html:
@@ -62,10 +62,11 @@ def figure(chart: Chart) -> Html:
 
 def _top(counts: NDArray[np.int64]) -> tuple[float, int | None]:
     """The count that fills the room, and the bar that does not fit in it, if there is one."""
-    order = np.sort(counts)
-    if len(order) > 2 and order[-1] > BROKEN * order[-2] > 0:
-        return float(order[-2]) * 1.5, int(counts.argmax())
-    return float(max(1, order[-1])), None
+    tallest, next_one = int(counts.max()), int(np.sort(counts)[-2:][0])
+    fitting = max(1.5 * next_one, 0.005 * int(counts.sum()))
+    if len(counts) > 2 and tallest > BROKEN * fitting:
+        return fitting, int(counts.argmax())
+    return float(max(1, tallest)), None
 
 
 def _scaled(sides: Sequence[NDArray[np.int64]], room: float) -> list[list[float]]:
@@ -187,7 +188,7 @@ def _rule_line(chart: Chart) -> Html:
 def _legend(chart: Chart) -> Html:
     other = "by other rules" if chart.reasons else "dropped"
     if chart.stage is None:
-        other = "dropped later" if chart.reasons else "dropped by a later stage"
+        other = "dropped later"
     sides = (
         ("kept", "kept", chart.kept, chart.medians[0]),
         ("ruled", "dropped by it", chart.by_rule, chart.medians[1]),

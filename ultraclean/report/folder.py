@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much was read: `n_rows` of (where all footers were read) `n_all`."""
+    """How much was read: `n_rows` of `n_all`, which is an estimate where not all files were opened."""
 
     n_rows: int = 0
     n_all: int = 0
@@ -141,7 +141,7 @@ class RunFolder:
             if name.startswith(prefix) and name.endswith(".parquet")
         ]
         found: list[Group] = []
-        for name in _spread(names, MAX_FILES):
+        for name in spread(names, MAX_FILES):
             path = storage.join(place, name)
             with storage.open_read(path) as stream:
                 footer = pq.ParquetFile(stream).metadata
@@ -152,8 +152,9 @@ class RunFolder:
         n_all = sum(group.n_rows for group in found)
         chosen = found
         if n_all > max_rows:
-            chosen = _spread(found, max(1, len(found) * max_rows // n_all))
+            chosen = spread(found, max(1, len(found) * max_rows // n_all))
         n_rows = sum(group.n_rows for group in chosen)
+        n_all = n_all * len(names) // max(1, min(len(names), MAX_FILES))
         complete = len(chosen) == len(found) and len(names) <= MAX_FILES
         return chosen, Extent(n_rows, n_all, complete)
 
@@ -213,7 +214,7 @@ class RunFolder:
             if not groups or not {KEY, "text"} <= set(_names(groups[0])):
                 continue
             samples: list[Sample] = []
-            for rows in read_groups(_spread(groups, 8), None):
+            for rows in read_groups(spread(groups, 8), None):
                 samples += _lowest(rows, n_samples)
             return sorted(samples, key=lambda sample: sample.key)[:n_samples]
         return []
@@ -324,7 +325,7 @@ def _number(segment: Mapping[str, Any]) -> str:
     return found[1] if found else "0"
 
 
-def _spread(items: Sequence[T], n: int) -> list[T]:
+def spread(items: Sequence[T], n: int) -> list[T]:
     if len(items) <= n:
         return list(items)
     return [items[i * len(items) // n] for i in range(n)]

@@ -84,13 +84,16 @@ def choose_bins(
         start = math.floor(low)
         if cuts:
             start = math.ceil(cuts[0]) - width * math.ceil((cuts[0] - low) / width)
-        edges = np.arange(start, high + width, width) - 0.5
+        n = math.ceil((high + 1 - start) / width)
+        edges = start - 0.5 + width * np.arange(n + 1, dtype=np.float64)
         log = False
     else:
         edges = _spaced(low, high, cuts, n_bins)
         log = False
     if len(edges) < 2:
         edges = np.array([low, high])
+    if cuts:
+        edges = _both_sides(edges, math.ceil(cuts[0]) - 0.5 if whole else cuts[0], lowest, log)
     edges = _end_at(edges, highest)
     return Bins(edges, log, whole, bool(lowest < edges[0]), bool(highest > edges[-1]))
 
@@ -130,6 +133,18 @@ def _spaced(low: float, high: float, cuts: Sequence[float], n_bins: int) -> NDAr
     edges: NDArray[np.float64] = start + width * np.arange(n + 1, dtype=np.float64)
     if cuts:  # exactly: the sum above rounds, and values equal to the threshold are common
         edges[np.abs(edges - cuts[0]) < width * 1e-6] = cuts[0]
+    return edges
+
+
+def _both_sides(
+    edges: NDArray[np.float64], cut: float, lowest: float, log: bool
+) -> NDArray[np.float64]:
+    """A bin on each side of the threshold that has values."""
+    if edges[-1] <= cut:
+        edges = np.append(edges, 2 * edges[-1] - edges[-2])
+    if edges[0] >= cut and lowest < cut:
+        first = edges[0] ** 2 / edges[1] if log else 2 * edges[0] - edges[1]
+        edges = np.insert(edges, 0, first)
     return edges
 
 

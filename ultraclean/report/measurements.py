@@ -36,7 +36,8 @@ def measurements(facts: Facts) -> Html:
         return el("p", "No stage measured anything.", class_="calm")
     note = (
         "Each chart counts the documents that reached the stage: kept above the line, dropped below "
-        "it, each side to its own scale. A vertical line is a threshold. End bars also hold what lies beyond them."
+        "it, each side to its own scale. A vertical line is a threshold. End bars also hold what lies "
+        "beyond them; a bar with a gap is cut short, and its count stands beside it."
     )
     return join([el("p", note, class_="note"), *parts])
 
