@@ -183,9 +183,12 @@ def times(facts: Facts) -> Html:
         if segment["kind"] != "rows":
             name = segment["name"].split(":")[-1]
             said = {"barrier": f"{name}, sketch", "artifact": name, "sink": name}[segment["kind"]]
+            took = (segment.get("card") or {}).get("seconds")
+            if not spent and isinstance(took, dict) and isinstance(took.get("all"), int | float):
+                spent = took["all"]  # an artifact has no units; its card says how long it took
             rows.append((segment["table"], said, spent, segment.get("n_out"), peak))
             continue
-        inside = sum(stage["seconds"] for stage in stages)
+        inside = sum(stage["seconds"] for stage in stages if stage["label"] != "read")
         rows.append(
             (segment["table"], "read and store", max(0.0, spent - inside), segment["n_in"], peak)
         )
