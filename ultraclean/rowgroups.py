@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ultraclean import storage
 
 ROWS = 16_384
-BYTES = 32 * 2**20
+BYTES = 8 * 2**20
 
 
 class Regrouper:

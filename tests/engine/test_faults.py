@@ -125,18 +125,22 @@ def test_memory_does_not_grow_with_the_input(
     make_corpus: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Ten times the input in one shard costs at most 1.1 times the peak."""
-    peaks = []
     base = make_corpus(tmp_path / "base", n_files=1, n_docs=4000, broken=False)
-    content = (base / "part-0.jsonl").read_bytes()
-    for times in (30, 300):  # the smaller one already fills every buffer
+    lines = (base / "part-0.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    peaks = []
+    for times in (40, 400):  # 45 and 450 MB: the smaller one already fills every buffer
         folder = tmp_path / f"in{times}"
         folder.mkdir()
-        with (folder / "all.jsonl").open("wb") as file:
-            for _ in range(times):
-                file.write(content)
+        with (folder / "all.jsonl").open("w") as file:
+            for number in range(times):
+                for start in range(0, len(texts), 20):
+                    text = f"{number} " + "\n".join(texts[start : start + 20])
+                    file.write(json.dumps({"id": f"{number}-{start}", "text": text}) + "\n")
         path = tmp_path / f"{times}.yaml"
         path.write_text(
-            f'shard_bytes: 1e12\nstages:\n  - read.jsonl: {{path: "{folder}/*.jsonl"}}\n'
+            # a limit keeps the whole input in one shard
+            f'stages:\n  - read.jsonl: {{path: "{folder}/*.jsonl", limit: 1e9}}\n'
             "  - fix.lines\n  - filter.length: {min_chars: 60}\n"
             "  - write.parquet: {row_group_bytes: 4e6}\n"
         )
