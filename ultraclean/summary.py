@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,12 @@ def write_run_files(finished: Finished, executor: Executor) -> None:
 
     publish(finished, executor)
     storage.write_json(storage.join(finished.out, "run.json"), summary(finished, executor.name))
-    write_report(finished.out)
+    try:
+        write_report(finished.out)
+    except Exception as error:
+        # The run is finished and recorded; a page about it must not make it look failed.
+        again = f"ultraclean report {finished.out}"
+        print(f"report.html was not written ({error}); try `{again}`", file=sys.stderr)
 
 
 def summary(finished: Finished, executor: str) -> Record:
