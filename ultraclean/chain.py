@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ultraclean.document import ERROR, Batch
 from ultraclean.errors import PlanError
-from ultraclean.stage import Decision, Filter, Map, Stage
+from ultraclean.stage import ByMeaning, Decision, Filter, Map, Stage
 
 
 def apply(stages: Sequence[Stage], data: pa.Table) -> pa.Table:
@@ -21,7 +21,7 @@ def apply(stages: Sequence[Stage], data: pa.Table) -> pa.Table:
     Rows that a stage could not process are left out, like those that a filter drops; use a
     pipeline where it matters why. Raises PlanError for a stage that must see all rows.
     """
-    calls = _open(tuple(repr(stage) for stage in stages), _Stages(stages))
+    calls = _open(ByMeaning(stages))
     out = []
     for data_batch in data.to_batches() or [pa.RecordBatch.from_pylist([], data.schema)]:
         batch = Batch(data_batch)
@@ -38,23 +38,10 @@ def apply(stages: Sequence[Stage], data: pa.Table) -> pa.Table:
     return pa.Table.from_batches(out)
 
 
-class _Stages:
-    """Stages beside their text, by which alone they are compared in the cache."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self.stages = tuple(stages)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Stages)
-
-    def __hash__(self) -> int:
-        return 0
-
-
 @functools.lru_cache(maxsize=8)
-def _open(texts: tuple[str, ...], stages: _Stages) -> list[Callable[[Batch], Batch | Decision]]:
+def _open(stages: ByMeaning) -> list[Callable[[Batch], Batch | Decision]]:
     calls: list[Callable[[Batch], Batch | Decision]] = []
-    for stage in stages.stages:
+    for stage in stages:
         if not isinstance(stage, Map | Filter):
             raise PlanError.one(stage.called, "only row-local stages can be applied by themselves")
         calls.append(stage.open())

@@ -118,13 +118,9 @@ def _default_out(pipeline: Pipeline, arguments: argparse.Namespace) -> str:
 
 def _run(arguments: argparse.Namespace) -> int:
     from ultraclean.engine import run
-    from ultraclean.plan import check
     from ultraclean.summary import funnel
 
     pipeline = _load(arguments)
-    problems = check(pipeline)
-    if problems:
-        raise PipelineError(problems)
     finished = run(
         pipeline,
         _default_out(pipeline, arguments),

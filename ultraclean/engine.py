@@ -226,7 +226,6 @@ class Engine:
                     segment=segment.name,
                     path=data["path"] if data else "",
                     shard=record["shard"],
-                    n_rows=record["n_out"],
                     barrier=stage,
                     folder=ledger.data_folder,
                     record=storage.join(ledger.folder, f"{unit}.json"),

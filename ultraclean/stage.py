@@ -119,6 +119,13 @@ class Stage(BaseModel):
         return self.name or self.stage
 
 
+class ByMeaning(tuple[Stage, ...]):
+    """Stages as a cache key: some hold lists, so they are hashed by their text."""
+
+    def __hash__(self) -> int:
+        return hash(repr(tuple(self)))
+
+
 # --- sources ----------------------------------------------------------------------------------
 
 

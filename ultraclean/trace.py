@@ -45,7 +45,7 @@ def trace(pipeline: Pipeline, run: str, wanted: str) -> str:
             "ids are as in the input, keys as in dropped/ and tables/"
         )
     lines: list[str] = []
-    names = _names(rows, wanted)
+    names = _Names(rows)
     for key in dict.fromkeys(key for _, _, key in found):
         lines += [f"document {wanted}  key {key.hex()}"]
         for one, record, its_key in found:
@@ -82,11 +82,6 @@ def _matches(path: str, columns: list[str], wanted: str) -> tuple[np.ndarray[Any
             same = pc.fill_null(pc.equal(table[name], wanted), False)
             mask |= np.asarray(same.to_numpy())
     return mask, table
-
-
-def _names(rows: list[Done], wanted: str) -> dict[bytes, str]:
-    """Ids of documents by key, looked up when a duplicate points to one."""
-    return _Names(rows)
 
 
 class _Names(dict[bytes, str]):

@@ -26,7 +26,7 @@ from ultraclean.llm.cache import responses_in
 from ultraclean.memory import peak_bytes, reset_peak
 from ultraclean.passage import Link, Passage, Way
 from ultraclean.rowgroups import Output
-from ultraclean.stage import Barrier, Filter, Map, Sink, Source, Stage
+from ultraclean.stage import Barrier, ByMeaning, Filter, Map, Sink, Source, Stage
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,11 @@ def run_rows(unit: RowsUnit) -> Record:
 
 
 def open_links(unit: RowsUnit) -> tuple[Link, ...]:
-    chain = open_chain(unit.fingerprint, _hashable(unit.stages))
+    chain = open_chain(unit.fingerprint, ByMeaning(unit.stages))
     if unit.barrier is None:
         return chain
     verdicts = None if unit.verdicts is None else read_verdicts(unit.verdicts, unit.shard.index)
     return (Link(unit.barrier, unit.barrier.apply(unit.card, verdicts)), *chain)
-
-
-class _ByMeaning(tuple[Stage, ...]):
-    """Stages as a cache key: some hold lists, so they are hashed by their text."""
-
-    def __hash__(self) -> int:
-        return hash(repr(tuple(self)))
-
-
-def _hashable(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    return _ByMeaning(stages)
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -158,7 +147,6 @@ class SketchUnit:
     segment: str
     path: str  # data file of the shard, "" if it has no rows
     shard: int
-    n_rows: int
     barrier: Barrier
     folder: str
     record: str
