@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint golden clean
+.PHONY: demo test lint golden bench bench-quick clean
 
 demo: .venv/base
 	.venv/bin/ultraclean run quickstart --out runs/quickstart
@@ -18,6 +18,19 @@ lint: .venv/test
 # Writes tests/golden/stages.json anew; read the difference before you commit it.
 golden: .venv/test
 	.venv/bin/python tests/golden/collect.py
+
+# Ours beside its peers on the same documents, see docs/performance.md. A quiet machine, please:
+# `bench-quick` takes five minutes there and writes into build/, `bench` takes an hour and updates
+# docs/. LOOPS="classifier chain" runs some loops only.
+bench-quick: .venv/test build/bench/debian
+	PYTHONPATH=tests .venv/bin/python -m bench $(LOOPS) --quick
+
+bench: .venv/test build/bench/debian
+	PYTHONPATH=tests .venv/bin/python -m bench $(LOOPS) --write
+
+# Needs Debian or Ubuntu with package lists (`apt-get update`); without it two corpora are left out.
+build/bench/debian:
+	-$(PYTHON) tests/bench/debian_corpus.py $@
 
 clean:
 	rm -rf .venv runs

@@ -48,12 +48,14 @@ def normalise(text: str, split: Split | None) -> str:
 
 def normalise_batch(texts: Sequence[str], split: Split | None) -> list[str]:
     """`normalise` of each text, tokenised together."""
-    plain = [_decomposed(_NEWLINES.sub("\n\n", text).lower()) for text in texts]
-    joined = plain if split is None else [" ".join(pieces) for pieces in split(plain)]
+    decomposed = [plain(text) for text in texts]
+    joined = decomposed if split is None else [" ".join(pieces) for pieces in split(decomposed)]
     return [_SPACES.sub(" ", text.translate(_ESCAPES)).strip() for text in joined]
 
 
-def _decomposed(text: str) -> str:
+def plain(text: str) -> str:
+    """The first three steps: what a tokenizer is given."""
+    text = _NEWLINES.sub("\n\n", text).lower()
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKD", text)
