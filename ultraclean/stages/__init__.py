@@ -32,6 +32,7 @@ STAGES: tuple[str, ...] = (
     "filter.takedown",
     "filter.where",
     "filter.decontaminate",
+    "dedup.url",
     "dedup.exact",
     "dedup.minhash",
     "sample.quantile",

@@ -15,6 +15,7 @@ import pytest
 
 from ultraclean.document import Batch
 from ultraclean.stages.dedup.exact import Exact
+from ultraclean.text.normalise import NORMALISATIONS
 
 RunBarrier = Callable[..., Any]
 
@@ -86,6 +87,14 @@ def test_lower_space(run_barrier: RunBarrier) -> None:
     assert sum(run_barrier(Exact(), pa.table({"text": texts})).keep) == len(texts)
 
 
+def test_letters_pass_over_marks_and_widths(run_barrier: RunBarrier) -> None:
+    texts = ["Hello, world! 我们", "ＨＥＬＬＯ world我们。", "hello word 我们", "!?", "—"]
+    result = run_barrier(Exact(normalise="letters"), pa.table({"text": texts}), n_shards=2)
+    assert sum(result.keep) == 4
+    assert {result.copy_of[0], result.copy_of[1]} in ({None, 0}, {None, 1})
+    assert result.card["empty"] == 2
+
+
 def test_another_column_and_sliced_large_strings() -> None:
     urls = pa.array(["skip", "a", None, "a", "b"], pa.large_string())
     stage = Exact(column="url")
@@ -102,7 +111,7 @@ def test_another_column_and_sliced_large_strings() -> None:
 
 def test_a_batch_split_anywhere_gives_the_same_sketches() -> None:
     batch = Batch.of(text=pa.array(["a", None, "", "我", "a b", "😀"]))
-    for normalise in ("none", "lower_space"):
+    for normalise in NORMALISATIONS:
         sketch = Exact(normalise=normalise).sketch()
         whole = sketch(batch).to_pylist()
         for cut in range(7):
