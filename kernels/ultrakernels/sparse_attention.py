@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ultrakernels import sparse_attention_ops as ops
 from ultrakernels import sparse_attention_reference as reference
@@ -104,7 +103,7 @@ def _by_reference(
     spans = zip(_spans(job.q_starts), _spans(job.k_starts), job.decide_lens, strict=True)
     for q_span, k_span, decide in spans:
         if config.is_dense(decide):
-            outs.append(_dense(q[q_span], k[k_span], v[k_span], scale))
+            outs.append(reference.attend_all(q[q_span], k[k_span], v[k_span], scale=scale))
             continue
         one_q, one_k = q[q_span], k[k_span]
         chosen = _choose(
@@ -169,24 +168,6 @@ def _choose(q: Tensor, k: Tensor, config: SparseConfig, scale: float) -> Tensor:
 
 def _positions(q: Tensor, k: Tensor) -> Tensor:
     return torch.arange(len(k) - len(q), len(k), device=q.device)
-
-
-def _dense(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    if not len(q):
-        return torch.empty_like(q)
-    mask = None
-    if len(q) != len(k):
-        mask = torch.arange(len(k), device=q.device) <= _positions(q, k)[:, None]
-    out = functional.scaled_dot_product_attention(
-        q.transpose(0, 1)[None],
-        k.transpose(0, 1)[None],
-        v.transpose(0, 1)[None],
-        attn_mask=mask,
-        is_causal=mask is None,
-        scale=scale,
-        enable_gqa=q.shape[1] != k.shape[1],
-    )
-    return out[0].transpose(0, 1)
 
 
 def _spans(bounds: list[int]) -> list[slice]:

@@ -113,7 +113,8 @@ def attend_cached(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     reason = ops.why_not(q, k.shape[1], config)
     if reason is not None:
-        ops.say_once(reason)
+        if not config.is_dense(cache.room):
+            ops.say_once(reason)
         return _by_reference(
             q, k, v, cache, lengths,
             config=config, cu_seqlens=cu_seqlens, decide_lens=decide_lens, rotation=rotation, scale=scale,
@@ -162,44 +163,48 @@ def _by_reference(
     scale: float,
 ) -> Tensor:
     bounds = starts("cu_seqlens", cu_seqlens, len(q))
+    spans, ends = list(pairwise(bounds)), lengths.tolist()
+    for s, ((first, end), length) in enumerate(zip(spans, ends, strict=True)):
+        new, most = end - first, cache.room
+        need(length >= new, "lengths", f"{length} in sequence {s}", f"{new} new ones or more")
+        need(length <= most, "cache", f"{length} keys in sequence {s}", f"{most} or fewer")
+    news = cu_seqlens.diff()
+    at = torch.arange(len(q), device=q.device)
+    at += (lengths - cu_seqlens[1:]).repeat_interleave(news, output_size=len(q))
+    if rotation is not None:
+        q, k = rotate(q, at, rotation), rotate(k, at, rotation)
     outs = []
-    rows = zip(pairwise(bounds), lengths.tolist(), decide_lens.tolist(), strict=True)
-    for s, ((first, end), length, decide) in enumerate(rows):
-        before = length - (end - first)
-        need(before >= 0, "lengths", f"{length} in sequence {s}", f"{end - first} new ones or more")
-        need(
-            length <= cache.room,
-            "cache",
-            f"{length} keys in sequence {s}",
-            f"{cache.room} or fewer",
-        )
-        at = torch.arange(before, length, device=q.device)
-        new_q, new_k = q[first:end], k[first:end]
-        if rotation is not None:
-            new_q, new_k = rotate(new_q, at, rotation), rotate(new_k, at, rotation)
-        cache.k[s, before:length] = new_k
-        cache.v[s, before:length] = v[first:end]
-        segment = config.kernel_stride
-        for means, size, stride in (
-            (cache.fine[s], config.kernel_size, config.kernel_stride),
-            (cache.coarse[s], config.coarse_size, config.coarse_stride),
-        ):
-            known, now = (reference.windows(n, size, stride) for n in (before, length))
-            means[known:now] = reference.compress(
-                cache.k[s, known * stride : length], size, stride, segment
-            )
-        chosen = None
+    for s, ((first, end), length, decide) in enumerate(
+        zip(spans, ends, decide_lens.tolist(), strict=True)
+    ):
+        before, rows = length - (end - first), slice(first, end)
+        cache.k[s, before:length] = k[rows]
+        cache.v[s, before:length] = v[rows]
         keys, values = cache.k[s, :length], cache.v[s, :length]
-        if not config.is_dense(decide):
-            fine = cache.fine[
-                s, : reference.windows(length, config.kernel_size, config.kernel_stride)
-            ]
-            coarse = cache.coarse[
-                s, : reference.windows(length, config.coarse_size, config.coarse_stride)
-            ]
-            chosen = reference.select(new_q, fine, coarse, at, config=config, scale=scale)
+        if not config.is_dense(cache.room):  # else no window is ever asked for
+            _compress(cache, s, before, length, config)
+        if config.is_dense(decide):
+            outs.append(reference.attend_all(q[rows], keys, values, scale=scale))
+            continue
+        fine = cache.fine[s, : reference.windows(length, config.kernel_size, config.kernel_stride)]
+        coarse = cache.coarse[
+            s, : reference.windows(length, config.coarse_size, config.coarse_stride)
+        ]
+        chosen = reference.select(q[rows], fine, coarse, at[rows], config=config, scale=scale)
         out, _ = reference.attend(
-            new_q, keys, values, chosen=chosen, at=at, block=config.block_size, scale=scale
+            q[rows], keys, values, chosen=chosen, at=at[rows], block=config.block_size, scale=scale
         )
         outs.append(out)
     return torch.cat(outs) if outs else torch.empty_like(q)
+
+
+def _compress(cache: LayerCache, s: int, before: int, length: int, config: SparseConfig) -> None:
+    """The means of the windows that the new keys of sequence s complete."""
+    for means, size, stride in (
+        (cache.fine[s], config.kernel_size, config.kernel_stride),
+        (cache.coarse[s], config.coarse_size, config.coarse_stride),
+    ):
+        known, now = (reference.windows(n, size, stride) for n in (before, length))
+        means[known:now] = reference.compress(
+            cache.k[s, known * stride : length], size, stride, config.kernel_stride
+        )

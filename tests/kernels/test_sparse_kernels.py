@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -21,24 +19,6 @@ torch.set_num_threads(1)
 SMALL = SparseConfig(window_size=128, topk=4, dense_len=-1)
 BRAIN, HALF = torch.bfloat16, torch.float16
 SHAPES = [(1, 64, BRAIN), (3, 128, HALF), (7, 64, HALF), (8, 64, BRAIN), (16, 128, BRAIN)]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> native.Library:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("there is no g++ to build the emulator with")
-    folder = tmp_path_factory.mktemp("emulator")
-    return native.Library(native.build(compiler, native.EMULATOR_FLAGS, folder))
-
-
-@pytest.fixture
-def kernels(library: native.Library, monkeypatch: pytest.MonkeyPatch) -> Iterator[native.Library]:
-    """CPU tensors run through the kernels, threads in a shuffled order."""
-    monkeypatch.setattr(ops, "emulator", library)
-    library.shuffle(7)
-    yield library
-    library.shuffle(0)
 
 
 def states(

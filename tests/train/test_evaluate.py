@@ -19,7 +19,8 @@ from ultraclean.train.evaluate import (
     score,
     text_bits_per_byte,
 )
-from ultraclean.train.generate import choose, generate_ids, generate_text
+from ultraclean.train.generate import generate_text
+from ultraclean.train.inference import Engine, Writing, choose
 from ultraclean.train.model import MiniCPM4
 
 Make = Callable[..., MiniCPM4]
@@ -133,6 +134,10 @@ def test_cloze_is_what_greedy_decoding_writes(make_model: Make, tokenizer: Any) 
 # --- text -----------------------------------------------------------------------------------------
 
 
+def generate_ids(model: MiniCPM4, prompt: list[int], **how: Any) -> list[int]:
+    return Engine(model, places=1, room=64).write([Writing(prompt, **how)])[0]
+
+
 def test_greedy_text_is_the_likeliest_token_each_time(make_model: Make) -> None:
     model, ids = make_model(tie_word_embeddings=False), [5, 6, 7]
     written = generate_ids(model, ids, max_tokens=12)
@@ -172,5 +177,3 @@ def test_text_after_a_text_and_after_a_dialogue(make_model: Make, tokenizer: Any
     assert "<|im_" not in answer
     with pytest.raises(DataError, match="are beyond the model's 256"):
         generate_text(model, tokenizer, "the cat", max_tokens=300)
-    with pytest.raises(DataError, match="at least one token"):
-        generate_ids(model, [])

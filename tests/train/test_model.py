@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ultraclean.train import ModelConfig
-from ultraclean.train.model import IGNORED, Cache, MiniCPM4, after_next, initialise, is_matrix
+from ultraclean.train.model import IGNORED, MiniCPM4, after_next, initialise, is_matrix
 from ultraclean.train.ternary import TernaryLinear, ternary
 
 Make = Callable[..., MiniCPM4]
@@ -103,16 +103,6 @@ def test_a_document_sees_no_other(make_model: Make) -> None:
     (first,) = model(tokens[:, :20], targets[:, :20])
     (second,) = model(tokens[:, 20:], targets[:, 20:])  # RoPE is relative: positions may differ
     assert torch.allclose(packed, torch.cat([first, second], 1), atol=1e-5)
-
-
-def test_the_cache_changes_nothing(make_model: Make) -> None:
-    model, tokens = make_model(), some_tokens(2, 40)
-    whole = model.logits(tokens)
-    cache = Cache(model.config)
-    parts = [model.logits(part, cache) for part in tokens.split([17, 1, 1, 12, 9], dim=1)]
-    assert torch.allclose(torch.cat(parts, 1), whole, atol=1e-5)
-    keys = cache.layers[0].keys
-    assert cache.length == 40 and keys is not None and keys.shape == (2, 2, 40, 8)
 
 
 def test_recomputed_activations_give_the_same_gradients(
@@ -274,10 +264,3 @@ def test_sparse_attention_below_dense_len_is_dense(make_model: Make) -> None:
     tokens = some_tokens(1, 96)
     sparse = make_model(attention="sparse", sparse_config={**SPARSE, "dense_len": 97})
     assert torch.equal(make_model().logits(tokens), sparse.logits(tokens))
-
-
-def test_sparse_decoding_is_the_row_of_the_whole(make_model: Make) -> None:
-    model, tokens = make_model(attention="sparse", sparse_config=SPARSE), some_tokens(1, 96)
-    cache = Cache(model.config)
-    parts = [model.logits(part, cache) for part in tokens.split([80, 1, 1, 14], dim=1)]
-    assert torch.allclose(torch.cat(parts, 1), model.logits(tokens), atol=1e-4)

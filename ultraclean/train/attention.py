@@ -63,20 +63,10 @@ class Sight:
     ends: Tensor | None
 
 
-def sight(
-    config: ModelConfig,
-    documents_BT: Tensor | None,
-    n_queries: int,
-    n_keys: int,
-    device: torch.device,
-) -> Sight:
-    """Causal sight, within documents if they are given; queries are the last of the keys."""
+def sight(config: ModelConfig, documents_BT: Tensor | None) -> Sight:
+    """Causal sight, within documents if they are given."""
     if documents_BT is None:
-        if n_queries == n_keys:
-            return Sight(None, None)
-        keys = torch.arange(n_keys, device=device)
-        queries = keys[n_keys - n_queries :]
-        return Sight((queries[:, None] >= keys[None, :])[None, None], None)
+        return Sight(None, None)
     same = documents_BT[:, :, None] == documents_BT[:, None, :]
     ends = None if config.blocks is None else document_ends(documents_BT)  # waits for the device
     return Sight(same.tril()[:, None], ends)
@@ -106,7 +96,7 @@ def attend(
         k_BKSE,
         v_BKSE,
         attn_mask=who.seen,
-        is_causal=who.seen is None and q_BHTE.shape[2] > 1,
+        is_causal=who.seen is None,
         enable_gqa=group > 1 and who.seen is None,
     )
 

@@ -6,8 +6,6 @@ texts longer than the model sees are scored in windows of new tokens, the last o
 context; accuracy is the likeliest choice, `accuracy_norm` the likeliest per character.
 """
 
-# ruff: noqa: N803, N806 -- a tensor's name ends in its shape
-
 from __future__ import annotations
 
 import math
@@ -16,21 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from ultraclean.errors import DataError
 from ultraclean.train.chat import BEGIN
+from ultraclean.train.inference import Engine, Reading, Scored
 from ultraclean.train.loop import autocast
 from ultraclean.train.model import MiniCPM4
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A continuation: its log-likelihood in nats, and whether each token was the likeliest."""
-
-    nats: float
-    greedy: bool
 
 
 @dataclass(frozen=True)
@@ -46,53 +35,35 @@ Request = tuple[Sequence[int], Sequence[int]]
 """Ids of a context, which may not be empty, and of its continuation."""
 
 
-@torch.inference_mode()
 def score(
     model: MiniCPM4, requests: Sequence[Request], batch_tokens: int = 4096, precision: str = "fp32"
 ) -> list[Scored]:
-    """Scores continuations, longest first so that rows of a batch are alike in length.
+    """Scores continuations, about `batch_tokens` at once, those of like length together.
 
     A context too long for the model loses its beginning.
     """
     longest = model.config.max_position_embeddings
-    device = next(model.parameters()).device
     cut = [_fit(context, continuation, longest) for context, continuation in requests]
-    order = sorted(range(len(cut)), key=lambda index: (-len(cut[index][0]), index))
-    results: list[Scored] = [Scored(0.0, True)] * len(cut)
-    start = 0
-    while start < len(order):
-        width = len(cut[order[start]][0])
-        batch = order[start : start + max(1, batch_tokens // width)]
-        rows = torch.zeros((len(batch), width), dtype=torch.long)
-        for row, index in enumerate(batch):
-            rows[row, : len(cut[index][0])] = torch.tensor(cut[index][0])
+    order = sorted(range(len(cut)), key=lambda index: (-cut[index].longest, index))
+    results: dict[int, Scored] = {}
+    device = next(model.parameters()).device
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    while len(results) < len(order):
+        room = max(1, cut[order[len(results)]].longest)
+        batch = order[len(results) :][: max(1, batch_tokens // room)]
+        engine = Engine(model, places=len(batch), room=room, chunk=batch_tokens, dtype=dtype)
         with autocast(precision, device):
-            logits_BTV = model.logits(rows.to(device))
-        for row, index in enumerate(batch):
-            ids, n_new = cut[index]
-            results[index] = _scored(logits_BTV[row, : len(ids)], ids, n_new)
-        start += len(batch)
-    return results
+            found = engine.read([cut[index] for index in batch])
+        results |= zip(batch, found, strict=True)
+    return [results[index] for index in range(len(cut))]
 
 
-def _fit(
-    context: Sequence[int], continuation: Sequence[int], longest: int
-) -> tuple[list[int], int]:
-    """(ids fed to the model and, last, the final target; number of new ids)."""
+def _fit(context: Sequence[int], continuation: Sequence[int], longest: int) -> Reading:
     if not context:
         raise DataError("a continuation needs at least one token of context")
     if len(continuation) > longest:
         raise DataError(f"a continuation of {len(continuation)} tokens, the model sees {longest}")
-    return [*context, *continuation][-(longest + 1) :], len(continuation)
-
-
-def _scored(logits_TV: Tensor, ids: list[int], n_new: int) -> Scored:
-    if n_new == 0:
-        return Scored(0.0, True)
-    rows_NV = logits_TV[-n_new - 1 : -1].float()
-    targets = torch.tensor(ids[-n_new:], device=rows_NV.device)
-    nats = -float(functional.cross_entropy(rows_NV, targets, reduction="sum"))
-    return Scored(nats, bool((rows_NV.argmax(dim=-1) == targets).all()))
+    return Reading(context[-(longest + 1 - len(continuation)) :], continuation)
 
 
 def encode_pair(tokenizer: Any, context: str, continuation: str) -> Request:

@@ -14,6 +14,8 @@ Shapes: B sequences, T tokens, D width, V vocabulary, H query heads, K key heads
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,28 +33,11 @@ HEAD_TOKENS = 4096
 """Tokens whose logits are held at once while activations are recomputed."""
 
 
-class LayerCache:
-    """Keys and values [B, K, S, E] of one layer so far."""
+class Reader(Protocol):
+    """Attention to what was read before, of one layer: `ultraclean.train.inference` has it."""
 
-    def __init__(self) -> None:
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-
-    def add(self, k_BKSE: Tensor, v_BKSE: Tensor) -> tuple[Tensor, Tensor]:
-        """Appends new ones and returns all."""
-        if self.keys is not None and self.values is not None:
-            k_BKSE = torch.cat([self.keys, k_BKSE], dim=2)
-            v_BKSE = torch.cat([self.values, v_BKSE], dim=2)
-        self.keys, self.values = k_BKSE, v_BKSE
-        return k_BKSE, v_BKSE
-
-
-class Cache:
-    """What a model has read: as many tokens as the next one has before it."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        self.length = 0
-        self.layers = [LayerCache() for _ in range(config.num_hidden_layers)]
+    def attend(self, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+        """Keeps the keys and values of N packed tokens, before RoPE, and attends: [N, H, E]."""
 
 
 class RMSNorm(nn.Module):
@@ -84,17 +69,21 @@ class Attention(nn.Module):
         self.v_proj = _linear(config, config.hidden_size, keys)
         self.o_proj = _linear(config, queries, config.hidden_size)
 
-    def forward(self, x_BTD: Tensor, turn: Tensor, who: Sight, cache: LayerCache | None) -> Tensor:
-        n_rows, length, _ = x_BTD.shape
-        heads = (n_rows, length, -1, self.config.head_width)
-        q_BHTE = rotate(self.q_proj(x_BTD).view(heads).transpose(1, 2), turn)
-        k_BKSE = rotate(self.k_proj(x_BTD).view(heads).transpose(1, 2), turn)
-        v_BKSE = self.v_proj(x_BTD).view(heads).transpose(1, 2)
-        if cache is not None:
-            k_BKSE, v_BKSE = cache.add(k_BKSE, v_BKSE)
-        y_BHTE = attend(self.config, q_BHTE, k_BKSE, v_BKSE, who)
-        y_BTD: Tensor = self.o_proj(y_BHTE.transpose(1, 2).reshape(n_rows, length, -1))
+    def forward(self, x_BTD: Tensor, turn: Tensor, who: Sight) -> Tensor:
+        q_BHTE, k_BKTE, v_BKTE = (x.transpose(1, 2) for x in self._projected(x_BTD))
+        y_BHTE = attend(self.config, rotate(q_BHTE, turn), rotate(k_BKTE, turn), v_BKTE, who)
+        y_BTD: Tensor = self.o_proj(y_BHTE.transpose(1, 2).flatten(2))
         return y_BTD
+
+    def read(self, x_ND: Tensor, reader: Reader) -> Tensor:
+        """The same for packed tokens that follow what the reader holds."""
+        y_ND: Tensor = self.o_proj(reader.attend(*self._projected(x_ND)).flatten(1))
+        return y_ND
+
+    def _projected(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values [..., heads, E]."""
+        linears = (self.q_proj, self.k_proj, self.v_proj)
+        return [linear(x).unflatten(-1, (-1, self.config.head_width)) for linear in linears]
 
 
 class FeedForward(nn.Module):
@@ -118,16 +107,16 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config)
         self.mlp = FeedForward(config)
 
-    def forward(
-        self,
-        x_BTD: Tensor,
-        turn: Tensor,
-        who: Sight,
-        cache: LayerCache | None = None,
-    ) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), turn, who, cache) * self.scale
-        x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)) * self.scale
-        return x_BTD
+    def forward(self, x_BTD: Tensor, turn: Tensor, who: Sight) -> Tensor:
+        return self._add(x_BTD, self.self_attn(self.input_layernorm(x_BTD), turn, who))
+
+    def read(self, x_ND: Tensor, reader: Reader) -> Tensor:
+        return self._add(x_ND, self.self_attn.read(self.input_layernorm(x_ND), reader))
+
+    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + attended * self.scale
+        x = x + self.mlp(self.post_attention_layernorm(x)) * self.scale
+        return x
 
 
 class Trunk(nn.Module):
@@ -179,7 +168,7 @@ class MiniCPM4(nn.Module):
         row, where token t + 1 belongs to the same document.
         """
         length = tokens_BT.shape[1]
-        who = sight(self.config, documents_BT, length, length, tokens_BT.device)
+        who = sight(self.config, documents_BT)
         turn = rotation(self.config, 0, length, tokens_BT.device)
         x_BTD = self._embed(tokens_BT)
         embedded_BTD = x_BTD
@@ -196,18 +185,24 @@ class MiniCPM4(nn.Module):
             losses.append(self._losses(y_BTD, after_next(targets_BT, documents_BT)))
         return tuple(losses)
 
-    def logits(self, tokens_BT: Tensor, cache: Cache | None = None) -> Tensor:
-        """[B, T, V]; a cache holds the tokens before, and these afterwards."""
-        start = cache.length if cache is not None else 0
-        stop = start + tokens_BT.shape[1]
-        who = sight(self.config, None, stop - start, stop, tokens_BT.device)
-        turn = rotation(self.config, start, stop, tokens_BT.device)
+    def logits(self, tokens_BT: Tensor) -> Tensor:
+        """[B, T, V]"""
+        length = tokens_BT.shape[1]
+        who = sight(self.config, None)
+        turn = rotation(self.config, 0, length, tokens_BT.device)
         x_BTD = self._embed(tokens_BT)
-        for index, block in enumerate(self.model.layers):
-            x_BTD = block(x_BTD, turn, who, None if cache is None else cache.layers[index])
-        if cache is not None:
-            cache.length = stop
-        return self._head(self.model.norm(x_BTD))
+        for block in self.model.layers:
+            x_BTD = block(x_BTD, turn, who)
+        return self.head(self.model.norm(x_BTD))
+
+    def states(self, tokens_N: Tensor, readers: Sequence[Reader]) -> Tensor:
+        """The last states [N, D], normed, of packed tokens that follow what the readers hold."""
+        x_ND = self._embed(tokens_N)
+        for block, reader in zip(self.model.layers, readers, strict=True):
+            assert isinstance(block, Block)
+            x_ND = block.read(x_ND, reader)
+        normed: Tensor = self.model.norm(x_ND)
+        return normed
 
     def _embed(self, tokens_BT: Tensor) -> Tensor:
         embedded: Tensor = self.model.embed_tokens(tokens_BT)
@@ -226,12 +221,13 @@ class MiniCPM4(nn.Module):
         return self._nll(rows_ND, targets_N).view_as(targets_BT).clone()
 
     def _nll(self, normed_ND: Tensor, targets_N: Tensor) -> Tensor:
-        logits_NV = self._head(normed_ND).float()
+        logits_NV = self.head(normed_ND).float()
         return functional.cross_entropy(
             logits_NV, targets_N, ignore_index=IGNORED, reduction="none"
         )
 
-    def _head(self, normed_BTD: Tensor) -> Tensor:
+    def head(self, normed_BTD: Tensor) -> Tensor:
+        """Logits of normed states."""
         scaled = normed_BTD / self.config.width_ratio
         if self.config.tie_word_embeddings:
             return functional.linear(scaled, self.model.embed_tokens.weight)
