@@ -65,6 +65,7 @@ class Tally:
     n_added: int = 0
     seconds: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str, n_docs: int = 1) -> None:
         self.reasons[reason] = self.reasons.get(reason, 0) + n_docs
@@ -269,6 +270,9 @@ class Passage:
     def _decide(
         self, batch: Batch, rows: NDArray[np.int64], link: Link, decision: Decision, frame: Frame
     ) -> tuple[Batch, NDArray[np.int64]]:
+        found = self.tallies[link.label].found
+        for name, n in decision.found.items():
+            found[name] = found.get(name, 0) + n
         for name, values in decision.numbers.items():
             frame.measure(f"{link.label}.{name}", rows, values)
         keep = decision.keep
@@ -281,6 +285,8 @@ class Passage:
             }
             if decision.same_as is not None:
                 columns["same_as"] = decision.same_as.filter(pa.array(gone))
+            if decision.detail is not None:
+                columns["detail"] = decision.detail.filter(pa.array(gone))
             if decision.similarity is not None:
                 columns["similarity"] = decision.similarity[gone]
             reasons = list(names[decision.code[gone]])
@@ -333,6 +339,7 @@ class Passage:
                 "n_added": tally.n_added,
                 "n_out": tally.n_in + tally.n_added - sum(tally.reasons.values()),
                 "reasons": tally.reasons,
+                **({"found": tally.found} if tally.found else {}),
                 "seconds": tally.seconds,
             }
             for label, tally in self.tallies.items()

@@ -172,7 +172,9 @@ class Decision:
 
     `code` indexes `reasons`, -1 keeps. `value` and `threshold` belong to the rule that dropped the
     row (NaN where a rule has no number). `numbers` are the stage's measurements of *all* rows.
-    `columns` are rewritten columns, which apply to the rows that are kept.
+    `columns` are rewritten columns, which apply to the rows that are kept. `detail` says in words why
+    a row went (null says nothing). `found` counts what was met, by name; the sums over a run are
+    what `Filter.card` is given.
     """
 
     reasons: tuple[str, ...]
@@ -183,6 +185,8 @@ class Decision:
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     same_as: pa.Array | None = None
     similarity: NDArray[np.float64] | None = None
+    detail: pa.Array | None = None
+    found: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def keep(self) -> NDArray[np.bool_]:
@@ -262,6 +266,14 @@ class Filter(Stage):
 
     def open(self) -> Callable[[Batch], Decision]:
         raise NotImplementedError
+
+    def card(self, n_docs: int, found: Mapping[str, int]) -> dict[str, Any]:
+        """What a whole run says of this stage: facts for the report, and `alarms` among them.
+
+        `n_docs` documents came in; `found` are the sums of its decisions' `found`.
+        """
+        del n_docs, found
+        return {}
 
 
 # --- stages that must see everything ----------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ultraclean import storage
 from ultraclean.ledger import Record
 from ultraclean.progress import duration
+from ultraclean.stage import Filter
 
 if TYPE_CHECKING:
     from ultraclean.executors import Executor
@@ -73,11 +74,33 @@ def _segment(done: Done) -> Record:
             "n_bytes_in": sum(record["n_bytes_in"] for record in done.records),
             "stages": stage_counts(done.records),
         }
+        if card := _card(done):
+            out["card"] = card
     elif done.segment.kind == "sink":
         out |= {"n_out": sum(record["n_out"] for record in done.records), "folder": done.folder}
     else:
         out |= {"card": done.card, "folder": done.folder}
     return out
+
+
+def _card(done: Done) -> Record:
+    """What the filters of a segment say of the whole run, by their labels, and their alarms."""
+    card: Record = {}
+    counts = {stage["label"]: stage for stage in stage_counts(done.records)}
+    for stage in done.segment.stages:
+        if isinstance(stage, Filter) and stage.called in counts:
+            n_docs = counts[stage.called]["n_in"]
+            found: dict[str, int] = {}
+            for record in done.records:
+                for one in record["stages"]:
+                    if one["label"] == stage.called:
+                        for name, n in one.get("found", {}).items():
+                            found[name] = found.get(name, 0) + n
+            said = stage.card(n_docs, found)
+            alarms = said.pop("alarms", [])
+            card |= {stage.called: said} if said else {}
+            card |= {"alarms": [*card.get("alarms", []), *alarms]} if alarms else {}
+    return card
 
 
 def stage_counts(records: list[Record]) -> list[Record]:

@@ -164,6 +164,8 @@ def _why(decision: Decision, names: dict[bytes, str]) -> str:
         parts.append(f"same as {names[kept]} (key {kept.hex()})")
     if decision.similarity is not None and not np.isnan(decision.similarity[0]):
         parts.append(f"similarity {decision.similarity[0]:.3f}")
+    if decision.detail is not None and decision.detail[0].is_valid:
+        parts.append(str(decision.detail[0].as_py()))
     return ", ".join(parts)
 
 

@@ -89,7 +89,8 @@ def _document(sample: Sample, reason: Reason | None = None) -> Html:
     if sample.similarity is not None:
         facts.append(_fact("similarity", number(sample.similarity)))
     if sample.detail:
-        facts.append(_fact("error", sample.detail))
+        is_error = reason is not None and reason.reason.startswith("error:")
+        facts.append(_fact("error" if is_error else "found", sample.detail))
     facts += [_fact(name, number(value)) for name, value in sample.scores.items()]
     body = _body(sample)
     copy = None

@@ -19,6 +19,8 @@ from ultraclean.pipeline import Pipeline
 from ultraclean.stage import Decision
 from ultraclean.stages.filter.decontaminate import Benchmark, Decontaminate, spoken
 from ultraclean.stages.read.jsonl import Jsonl
+from ultraclean.summary import funnel
+from ultraclean.trace import trace
 
 QUESTION = (
     "A train leaves the old station at nine in the morning and drives north at sixty miles an "
@@ -234,18 +236,70 @@ def read(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def test_a_run_tells_both_ways(evals: Path, tmp_path: Path) -> None:
-    """Per document the item, in dropped/ and numbers/; per item the documents, by grouping them."""
-    texts = ["clean text", QUESTION, f"x {QUESTION}", CHINESE, "more clean text"]
+def run_over(texts: list[str], evals: Path, tmp_path: Path) -> tuple[Pipeline, Any]:
     lines = [json.dumps({"id": str(number), "text": text}) for number, text in enumerate(texts)]
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     stages = [Jsonl(path=str(tmp_path / "in.jsonl")), Decontaminate(benchmarks=str(evals))]
-    pipeline = Pipeline(name="p", tables={"web": stages})
-    finished = pipeline.run(str(tmp_path / "out"), address="inline")
+    pipeline = Pipeline(name="p", tables={"web": stages}, shard_bytes=400)
+    return pipeline, pipeline.run(str(tmp_path / "out"), address="inline")
+
+
+def test_a_run_tells_both_ways(evals: Path, tmp_path: Path) -> None:
+    """Per document the items and their words; per benchmark and item the documents."""
+    texts = ["clean text", QUESTION, f"x {QUESTION}", f"{CHINESE} {SHORT}", "more clean text"]
+    pipeline, finished = run_over(texts, evals, tmp_path)
     dropped = finished.dropped("web").sort("id").collect()
     assert dropped["id"].to_list() == ["1", "2", "3"]
     assert dropped["reason"].to_list() == ["contaminated"] * 3
     assert (dropped["value"] > dropped["threshold"]).all()
+    told = [json.loads(detail) for detail in dropped["detail"]]
+    assert [(one["benchmark"], one["item"]) for one in told[2]] == [("maths", 3), ("quiz", 1)]
+    assert told[1][0]["words"] == [QUESTION.lower().replace(";", "").rstrip("?")]
+    assert told[1][0]["fraction"] == round(dropped["value"][1], 6)
+
     benchmark, item = (f"filter.decontaminate.{name}" for name in ("benchmark", "item"))
     found = finished.numbers("web").drop_nulls(item).group_by(benchmark, item).len().sort(item)
-    assert found.collect().rows() == [(0.0, 1.0, 2), (0.0, 3.0, 1)]
+    assert found.collect()["len"].sum() == 3
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    (card,) = [segment["card"] for segment in run["segments"] if "card" in segment]
+    assert card == {
+        "filter.decontaminate": {
+            "benchmarks": [
+                {"benchmark": "maths", "items": 2, "found": 2, "documents": 3},
+                {"benchmark": "quiz", "items": 1, "found": 1, "documents": 1},
+            ],
+            "items": [
+                {"benchmark": "maths", "item": 1, "documents": 2},
+                {"benchmark": "maths", "item": 3, "documents": 1},
+                {"benchmark": "quiz", "item": 1, "documents": 1},
+            ],
+        }
+    }
+    assert "DROPPED by filter.decontaminate: contaminated" in (life := trace(pipeline, str(tmp_path / "out"), "3"))  # fmt: skip
+    assert '"benchmark": "quiz", "item": 1' in life
+    page = (tmp_path / "out/report.html").read_text()
+    assert "filter.decontaminate.benchmarks" in page and "quiz" in page
+    assert "which of these eight words is the longest" in page
+
+
+def test_an_index_that_matches_nothing_is_an_alarm(evals: Path, tmp_path: Path) -> None:
+    run_over(["clean text", "other text"], evals, tmp_path)
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    (alarm,) = [alarm for s in run["segments"] for alarm in s.get("card", {}).get("alarms", ())]
+    assert alarm.startswith(
+        "filter.decontaminate: none of the 3 items of maths, quiz was found in any of 2 documents"
+    )
+    assert f"ALARM {alarm}" in funnel(run)
+    assert "none of the 3 items of maths" in (tmp_path / "out/report.html").read_text()
+    (evals / "quiz.jsonl").unlink()
+    (evals / "maths.jsonl").write_text("[]")
+    card = Decontaminate(benchmarks=str(evals)).card(2, {})
+    assert "what was found cannot be told" in card["alarms"][0]
+
+
+def test_messages_as_arrow_lists(evals: Path) -> None:
+    messages = [[{"role": "user", "content": QUESTION}], [{"role": "user", "content": "hi"}], None]
+    decision = Decontaminate(benchmarks=str(evals), column="messages").open()(
+        Batch.of(messages=messages)
+    )
+    assert decision.keep.tolist() == [False, True, True]

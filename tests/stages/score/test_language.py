@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from ultraclean.document import Batch
 from ultraclean.errors import DataError
+from ultraclean.stages.filter.language import Language as LanguageFilter
 from ultraclean.stages.score import language
 from ultraclean.stages.score.language import Language
 
@@ -108,6 +111,102 @@ def test_columns_are_named_by_into() -> None:
     stage = Language(into="lang")
     found = stage.open()(Batch.of(text=["a b"]))
     assert found.names == ["text", "lang", "lang_score"] == ["text", *stage.adds()]
+
+
+@needs_model
+def test_lines_are_named_one_by_one(shared_data: Path) -> None:
+    german = "Dies ist ein Satz auf Deutsch mit den üblichen kleinen Wörtern."
+    english = "This is a sentence in English with the usual small words in it."
+    texts = [
+        f"{english}\n\n{english}\r\n{german}\n{english}",
+        f"{german}\nok\n{german}",
+        "short\nlines",
+        None,
+        "",
+        "这是一个中文句子，没有空格，但是有二十多个字。\n" + english,
+    ]
+    stage = Language(lines=True)
+    assert list(stage.adds()) == [
+        *("language", "language_score", "language_lines", "language_line_share")
+    ]
+    batch = Batch.of(text=pa.array([german, *texts], pa.large_string())).slice(1, len(texts))
+    found = stage.open()(batch)
+    assert found["language_lines"].to_pylist() == [
+        *['{"en": 0.75, "de": 0.25}', '{"de": 1.0}', None, None, None],
+        '{"en": 0.5, "zh": 0.5}',
+    ]
+    assert found["language_line_share"].to_pylist() == [0.75, 1.0, None, None, None, 0.5]
+    sure = Language(lines=True, min_line_score=0.999, min_line_chars=1).open()(batch)
+    assert sure["language_lines"].to_pylist()[1:3] == ['{"de": 1.0}', None]
+
+    # each line of the declarations by itself, with the package
+    import fasttext
+
+    model = fasttext.load_model(str(language.packaged_model()))
+    with gzip.open(shared_data / "langid" / "udhr.jsonl.gz", "rt", encoding="utf-8") as rows:
+        declarations = [json.loads(row)["text"] for row in itertools.islice(rows, 12)]
+    found = stage.open()(Batch.of(text=declarations))
+    for text, told in zip(declarations, found["language_lines"].to_pylist(), strict=True):
+        lines = [line for line in text.split("\n") if len(line) >= 20]
+        names = [model.f.predict(line + "\n", 1, 0.0, "strict")[0][1][9:] for line in lines]
+        expected = {name: round(names.count(name) / len(names), 4) for name in names}
+        assert json.loads(told or "{}") == expected
+
+
+@needs_model
+def test_lines_of_a_batch_cut_anywhere() -> None:
+    chance = random.Random(2)
+    lines = [*SENTENCES.values(), "", "ok", "\r"]
+    texts = ["\n".join(chance.choices(lines, k=chance.randrange(6))) for _ in range(40)]
+    score = Language(lines=True, min_line_chars=5).open()
+    batch = Batch.of(text=texts)
+    whole = score(batch).data
+    parts = [score(batch.slice(at, 1)).data for at in range(40)]
+    assert pa.Table.from_batches(parts).combine_chunks() == pa.Table.from_batches([whole])
+
+
+@pytest.mark.parametrize("dim", [4, 64])
+def test_a_model_of_many_languages_with_scripts(tmp_path: Path, dim: int) -> None:
+    """Labels as GlotLID's, more than its vectors are long and fewer; scored as fastText does it."""
+    import fasttext
+
+    alphabets = {"Latn": "abcdefghijklmnop", "Cyrl": "абвгдежзиклмноп", "Hani": "中文字母学习大小"}
+    chance = random.Random(3)
+    spoken = {}
+    for number in range(36):
+        script, letters = list(alphabets.items())[number % 3]
+        name = f"{chr(97 + number // 6)}{chr(97 + number % 6)}x_{script}"
+        spoken[name] = ["".join(chance.choices(letters, k=4)) for _ in range(30)]
+    train = [
+        (name, " ".join(chance.choices(words, k=12))) for name, words in spoken.items()
+        for _ in range(20)
+    ]  # fmt: skip
+    chance.shuffle(train)
+    (tmp_path / "train").write_text("".join(f"__label__{n} {t}\n" for n, t in train))
+    settings = {"minn": 2, "maxn": 4, "bucket": 5000, "dim": dim, "epoch": 30, "lr": 0.8}
+    code = (
+        "import fasttext, json, sys\n"
+        "fasttext.train_supervised(sys.argv[1], thread=1, verbose=0, **json.loads(sys.argv[3]))"
+        ".save_model(sys.argv[2])"
+    )
+    arguments = [str(tmp_path / "train"), str(tmp_path / "glot.bin"), json.dumps(settings)]
+    # fastText 0.9.3 leaves memory uninitialised, see stages/fit/fasttext.py
+    environment = {**os.environ, "MALLOC_PERTURB_": "255"}
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, env=environment)
+
+    model = fasttext.load_model(arguments[1])
+    texts = [" ".join(chance.choices(words, k=8)) for words in spoken.values()]
+    stage = Language(model=arguments[1])
+    assert stage.problems() == []
+    found = stage.open()(Batch.of(text=texts))
+    names, scores = (found[name].to_pylist() for name in ("language", "language_score"))
+    for text, name, score in zip(texts, names, scores, strict=True):
+        ((probability, label),) = model.f.predict(text + "\n", 1, 0.0, "strict")
+        assert label == f"__label__{name}"
+        assert score == pytest.approx(min(probability, 1), abs=2e-5)
+    assert sum(map(str.__eq__, names, spoken)) > 30
+    kept = LanguageFilter(languages="aax_Latn", min_score=0.1).open()(found)
+    assert kept.keep.tolist() == [name == "aax_Latn" for name in names]
 
 
 def test_problems_are_found_before_a_run(tmp_path: Path) -> None:

@@ -7,13 +7,20 @@ its NGramsDecontFilter does. Deliberately different from all of them: nothing is
 are files of yours; a short question is looked for whole; and each decision says which item was found,
 and how much of it. An item's number is the line of its file; a benchmark's is its place in
 `benchmarks`, from 0, the files of a glob by name. Both are among a run's numbers, for each document
-that holds anything: grouped by them, numbers/ says of each item how many documents have it.
+that holds anything.
+
+A run tells both ways. Of each document that goes, dropped/ has in `detail` which items were found, what
+share of them, and the words. Of each benchmark, the card of the stage in run.json and in the report
+says how many of its items were found and in how many documents, and which items. Where nothing of any
+benchmark is found in a whole run there is an alarm: more often than not the index is wrong.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
@@ -39,7 +46,7 @@ from ultraclean.text.contamination import (
 )
 
 MOST_MARKED: Final = 20
-"""Items of one document that the column `into` tells of."""
+"""Items of one document that `detail` and the column `into` tell of."""
 
 
 class Benchmark(BaseModel):
@@ -58,6 +65,7 @@ class Benchmark(BaseModel):
 
 
 class Decontaminate(Filter):
+    version: ClassVar[int] = 2
     stage: ClassVar[str] = "filter.decontaminate"
     main: ClassVar[str | None] = "benchmarks"
     paper: ClassVar[str] = "Brown et al. 2020 (GPT-3), appendix C; datatrove 0.10.1 as a dialect"
@@ -77,7 +85,8 @@ class Decontaminate(Filter):
     column: str = Field(default="text", description="column to look in")
     dialogue: bool = Field(
         default=False,
-        description="the column is a JSON list of messages, whose contents are looked in as one text",
+        description="the column is a JSON list of messages, whose contents are looked in as one text; "
+        "a column of Arrow lists of messages always is",
     )
     dialect: Literal["ultraclean", "datatrove"] = Field(
         default="ultraclean", description="datatrove: its 12-grams of spaCy's tokens, exactly"
@@ -175,6 +184,40 @@ class Decontaminate(Filter):
                 raise DataError(f"{path}: {self._nothing_to_find(ngram)}")
         return loaded
 
+    def card(self, n_docs: int, found: Mapping[str, int]) -> dict[str, Any]:
+        """A row per benchmark, and a row per item that was found, the most frequent first."""
+        try:
+            loaded = self.load()
+        except (DataError, OSError) as error:  # a file that is gone since the run read it
+            return {"alarms": [f"{self.called}: what was found cannot be told: {error}"]}
+        items: list[tuple[int, int, int]] = []
+        for name, n in found.items():
+            benchmark, _, line = name.partition(":")
+            if line:
+                items.append((int(benchmark), int(line), n))
+        n_found = Counter(benchmark for benchmark, _, _ in items)
+        benchmarks = [
+            {
+                "benchmark": name,
+                "items": loaded.n_items[number],
+                "found": n_found[number],
+                "documents": found.get(str(number), 0),
+            }
+            for number, name in enumerate(loaded.names)
+        ]
+        rows = [
+            {"benchmark": loaded.names[benchmark], "item": line, "documents": n}
+            for benchmark, line, n in sorted(items, key=lambda one: (-one[2], one[:2]))
+        ]
+        card: dict[str, Any] = {"benchmarks": benchmarks, "items": rows}
+        if n_docs and not items:
+            card["alarms"] = [
+                f"{self.called}: none of the {sum(loaded.n_items):,} items of "
+                f"{', '.join(loaded.names)} was found in any of {n_docs:,} documents. If that is a "
+                "surprise, look at the fields that `query` and `answer` name, and at the language"
+            ]
+        return card
+
     def _nothing_to_find(self, ngram: int) -> str:
         words = f"{min(ngram, self.min_words)} words"
         if self.dialect == "datatrove":
@@ -211,7 +254,7 @@ class Loaded:
 
 def _judge(stage: Decontaminate, loaded: Loaded, batch: Batch) -> Decision:
     column = batch[stage.column]
-    if stage.dialogue:
+    if stage.dialogue or pa.types.is_nested(column.type):
         column = pa.array([spoken(value) for value in column.to_pylist()], pa.large_string())
     hits = loaded.index.find(column)
     found = matches(loaded.index, hits)
@@ -238,12 +281,31 @@ def _judge(stage: Decontaminate, loaded: Loaded, batch: Batch) -> Decision:
     ]
     columns = {}
     if stage.into:
-        told = [
-            told_of(loaded, of_doc[doc], column[doc].as_py()) if doc in of_doc else None
-            for doc in range(batch.num_rows)
-        ]
-        columns[stage.into] = pa.array(told, pa.string())
-    return decide(measured, rules, columns)
+        columns[stage.into] = _told(loaded, of_doc, column, np.ones(batch.num_rows, dtype=bool))
+    decision = decide(measured, rules, columns)
+    detail = _told(loaded, of_doc, column, ~decision.keep)
+    return dataclasses.replace(decision, detail=detail, found=_counts(loaded, of_doc))
+
+
+def _counts(loaded: Loaded, of_doc: Mapping[int, list[Match]]) -> dict[str, int]:
+    """Documents of each benchmark (`2`), and of each of its items (`2:17`), of which any was found."""
+    counts: Counter[str] = Counter()
+    for found in of_doc.values():
+        items = [loaded.items[match.item] for match in found]
+        counts.update({f"{item.benchmark}:{item.line}" for item in items})
+        counts.update({str(item.benchmark) for item in items})
+    return dict(counts)
+
+
+def _told(
+    loaded: Loaded, of_doc: Mapping[int, list[Match]], column: pa.Array, wanted: NDArray[np.bool_]
+) -> pa.Array:
+    """string[n_docs]: what was found in the wanted documents, null in the others."""
+    told: list[str | None] = [None] * len(column)
+    for doc, found in of_doc.items():
+        if wanted[doc]:
+            told[doc] = told_of(loaded, found, column[doc].as_py())
+    return pa.array(told, pa.string())
 
 
 def told_of(loaded: Loaded, found: list[Match], text: str) -> str:
@@ -262,17 +324,19 @@ def told_of(loaded: Loaded, found: list[Match], text: str) -> str:
     return json.dumps(rows, ensure_ascii=False)
 
 
-def spoken(dialogue: str | None) -> str:
+def spoken(dialogue: str | list[Any] | None) -> str:
     """The contents of all messages, a line each; what is no list of messages, as it stands.
 
     A question and its answer are two messages, and an n-gram may reach from one into the other.
     """
-    try:
-        messages = json.loads(dialogue or "[]")
-    except ValueError:
-        return dialogue or ""
-    if not isinstance(messages, list):
-        return dialogue or ""
+    messages: Any = dialogue or []
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except ValueError:
+            return str(dialogue)
+        if not isinstance(messages, list):
+            return str(dialogue)
     return "\n".join(filter(None, map(_content, messages)))
 
 
