@@ -88,11 +88,33 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("spec", metavar="SPEC", help="a training file; see docs/training.md")
     train.set_defaults(command=_train)
 
+    needle = commands.add_parser("needle", help="search a needle in a haystack with a model")
+    _needle_arguments(needle)
+    needle.set_defaults(command=_needle)
+
     gc = commands.add_parser("gc", help="delete what the pipeline of a run no longer uses")
     gc.add_argument("run", metavar="RUN", help="run folder")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
     gc.set_defaults(command=_gc)
     return top
+
+
+def _needle_arguments(needle: argparse.ArgumentParser) -> None:
+    needle.add_argument("model", metavar="MODEL", help="a checkpoint, or an exported folder")
+    needle.add_argument("haystack", metavar="HAYSTACK", help="a text file to hide needles in")
+    needle.add_argument("--tokenizer", metavar="FILE", help="by default MODEL/tokenizer.json")
+    needle.add_argument("--length", type=int, nargs="+", default=[32768], metavar="TOKENS")
+    needle.add_argument(
+        "--depth", type=float, nargs="+", default=[0.0, 0.25, 0.5, 0.75, 1.0], metavar="SHARE"
+    )
+    needle.add_argument("--trials", type=int, default=1, metavar="N", help="needles per depth")
+    needle.add_argument("--seed", type=int, default=0, metavar="N")
+    needle.add_argument("--attention", choices=("dense", "sparse"), help="other than the model's")
+    needle.add_argument(
+        "--beyond", action="store_true", help="allow lengths beyond those the model is made for"
+    )
+    needle.add_argument("--device", metavar="DEVICE", help="by default a GPU, if there is one")
+    needle.add_argument("--out", metavar="FILE", help="every needle, as JSON")
 
 
 def _pipeline_arguments(command: argparse.ArgumentParser) -> None:
@@ -209,6 +231,12 @@ def _train(arguments: argparse.Namespace) -> int:
     from ultraclean.train.command import main as train
 
     return train(arguments.spec)
+
+
+def _needle(arguments: argparse.Namespace) -> int:
+    from ultraclean.train.command import needle
+
+    return needle(arguments)
 
 
 def _gc(arguments: argparse.Namespace) -> int:

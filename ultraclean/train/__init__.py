@@ -6,7 +6,8 @@
     optim     AdamW under muP      schedule   warm-up, stable, decay
     loop      `train(spec)`        parallel   one device, DDP, FSDP2
     checkpoint  stop and go on     convert    granite, minicpm, llama, both ways
-    evaluate  bits per byte, choices, cloze   generate  text
+    inference  many requests over caches of fixed size
+    evaluate  bits per byte, choices, cloze   generate  text   needle  one sentence in a long text
 
 The names below load torch when they are first used, so that importing the package costs nothing.
 """
