@@ -178,6 +178,23 @@ def test_rounds_unroll() -> None:
     ]
 
 
+def test_rounds_that_gain() -> None:
+    """`gain` is written back, `first` may name what a card lists, outside means the round meant."""
+    text = ROUNDS.replace("until: quality.enough", "gain: quality.better")
+    text = text.replace("{seeds: web}", "{seeds: trusted.accepted}")
+    text = text.replace(
+        "  out:", "  trusted: [{fit.fasttext: {positive: web, negative: out}}]\n  out:"
+    )
+    pipeline = pipeline_file.parse(text.replace("read.table: seeds", "read.table: web"), "p.yaml")
+    assert pipeline_file.parse(pipeline.to_yaml(), "p.yaml") == pipeline
+    tables = unroll(pipeline, 2).tables
+    assert dict(tables["quality@1"][0])["positive"] == "trusted.accepted"
+    meant = unroll(pipeline_file.parse(ROUNDS, "p.yaml"), 2, 1).tables
+    assert dict(meant["out"][0])["tables"] == "seeds@1"
+    wrong = ROUNDS.replace("until: quality.enough", "gain: qualty.better")
+    assert "'qualty.better' is no table of the rounds" in problems(wrong)[0]
+
+
 def test_prev_needs_a_first() -> None:
     found = problems(ROUNDS.replace("  first: {seeds: web}\n", ""))
     assert "prev.seeds: the first round needs `rounds.first: {seeds: TABLE}`" in found[0]

@@ -77,3 +77,12 @@ def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CRAWL_FOLDER", raising=False)
     with pytest.raises(DataError, match="the environment variable CRAWL_FOLDER is not set"):
         storage.expand("${CRAWL_FOLDER}/x")
+
+
+def test_a_variable_may_have_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLACE", raising=False)
+    assert storage.expand("${PLACE:-../here}/a-${PLACE:-b}") == "../here/a-b"
+    with pytest.raises(DataError, match="the environment variable PLACE is not set"):
+        storage.expand("${PLACE}/a")
+    monkeypatch.setenv("PLACE", "/there")
+    assert storage.expand("${PLACE:-../here}/${PLACE}") == "/there//there"

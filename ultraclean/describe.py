@@ -117,6 +117,7 @@ def json_schema() -> dict[str, Any]:
             "properties": {
                 "max": {"type": "integer", "minimum": 1},
                 "until": {"type": "string"},
+                "gain": {"type": "string"},
                 "first": {"type": "object", "additionalProperties": {"type": "string"}},
                 "tables": tables,
             },

@@ -12,7 +12,7 @@ from typing import Any
 from ultraclean import catalog, pipeline_file, storage
 from ultraclean.alarms import check_losses
 from ultraclean.binding import Binding
-from ultraclean.errors import LedgerError, PlanError
+from ultraclean.errors import DataError, LedgerError, PlanError
 from ultraclean.exchange import Piece, Sketches
 from ultraclean.executors import Executor, connect
 from ultraclean.executors.base import in_order
@@ -92,15 +92,20 @@ class Engine:
                 )
         storage.write_bytes(path, self.pipeline.to_yaml().encode())
         rounds = self.pipeline.rounds
-        n_rounds = rounds.max if rounds else None
+        n_rounds = meant = rounds.max if rounds else None
         if rounds:
             for number in range(1, rounds.max + 1):
                 plan = make_plan(self.pipeline, number)
                 self._run(plan, [f"{table}@{number}" for table in rounds.tables])
-                n_rounds = number
-                if rounds.until and self._ended(plan, rounds.until, number):
+                n_rounds = meant = number
+                if rounds.gain and not self._says(plan, "gain", rounds.gain, number):
+                    if number == 1:
+                        raise DataError(self._no_gain(plan, rounds.gain))
+                    meant = number - 1
                     break
-        plan = make_plan(self.pipeline, n_rounds)
+                if rounds.until and self._says(plan, "until", rounds.until, number):
+                    break
+        plan = make_plan(self.pipeline, n_rounds, meant)
         tables = list(plan.pipeline.tables)
         if only is not None:
             if only not in tables:
@@ -111,12 +116,19 @@ class Engine:
         self._run(plan, tables)
         return Finished(self.out, plan, self.done)
 
-    def _ended(self, plan: Plan, until: str, number: int) -> bool:
-        table, _, name = until.partition(".")
+    def _says(self, plan: Plan, key: str, field_of: str, number: int) -> bool:
+        """What the field of a card of this round says, for `rounds.until` and `rounds.gain`."""
+        table, _, name = field_of.partition(".")
         card = self.done[plan.artifact_of[f"{table}@{number}"]].card
         if name not in card:
-            raise PlanError.one("rounds.until", f"the card of {table} has no field {name!r}")
+            raise PlanError.one(f"rounds.{key}", f"the card of {table} has no field {name!r}")
         return bool(card[name])
+
+    def _no_gain(self, plan: Plan, gain: str) -> str:
+        table = gain.partition(".")[0]
+        card = self.done[plan.artifact_of[f"{table}@1"]].card
+        why = card.get("reason", f"see the card of {table}")
+        return f"the first round did not gain, so there is nothing to go on with: {gain}: {why}"
 
     def _run(self, plan: Plan, tables: list[str]) -> None:
         """Runs the segments of some tables, and first those that they need."""
@@ -281,7 +293,8 @@ class Engine:
             if self.executor is None:
                 return Done(segment, mark, [], mark, folder=folder, n_new=1)
             progress = Progress(segment.name, 1, 0, self.stream)
-            card = stage.make(inputs, folder, in_order(self.executor))
+            run = in_order(self.executor, stage.resources)
+            card = stage.make(inputs, folder, run)
             storage.write_json(storage.join(folder, "card.json"), card)
             storage.write_json(path, card)
             progress.add(sum(rows.n_docs for rows in inputs.values()), 0, 0)

@@ -35,7 +35,7 @@ SETTINGS: dict[str, str] = {
     "shard_bytes": "input bytes per shard; frozen when a table is first run",
     "tables": "name -> list of stages",
     "stages": "the stages of the only table",
-    "rounds": "tables that are run again and again: max, until, first, tables",
+    "rounds": "tables that are run again and again: max, until, gain, first, tables",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -45,14 +45,16 @@ class Rounds:
     """Tables repeated: `x` of round k is the table `x@k`.
 
     `prev.x` is the table x of the round before; in the first round it is the table that `first`
-    names for x. After round k, the field `until` (`table.field` of a card of that round) ends the
-    rounds if it is true. Outside, `x` means the table of the last round.
+    names for x (or `artifact.field`, the tables that a card lists). After round k, the field `until`
+    (`table.field` of a card of that round) ends the rounds if it is true, and the field `gain` if it
+    is false or empty. Outside, `x` means the table of the last round, or of the last that gained.
     """
 
     max: int
     until: str | None
     first: Mapping[str, str]
     tables: tuple[str, ...]
+    gain: str | None = None
 
 
 @dataclass(frozen=True)
@@ -198,11 +200,12 @@ def structure_problems(pipeline: Pipeline) -> Iterator[Problem]:
                 yield from _reference_problems(pipeline, table, index, field_name, name)
     if rounds:
         for name in rounds.first.values():
-            if name not in pipeline.tables:
+            if name not in pipeline.tables and name.split(".")[0] not in pipeline.tables:
                 message = unknown("table", name, list(pipeline.tables))
                 yield Problem("rounds.first", message)
-        if rounds.until and rounds.until.split(".")[0] not in rounds.tables:
-            yield Problem("rounds.until", f"{rounds.until!r} is no table of the rounds")
+        for key, field_of in (("until", rounds.until), ("gain", rounds.gain)):
+            if field_of and field_of.split(".")[0] not in rounds.tables:
+                yield Problem(f"rounds.{key}", f"{field_of!r} is no table of the rounds")
     yield from _cycle_problems(pipeline)
 
 

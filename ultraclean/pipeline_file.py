@@ -231,9 +231,9 @@ def _rounds(
     tree: Markup, value: Any, problems: list[Problem]
 ) -> tuple[Rounds | None, dict[str, tuple[Stage, ...]]]:
     where = tree.where(("rounds",))
-    known = ["max", "until", "first", "tables"]
+    known = ["max", "until", "gain", "first", "tables"]
     if not isinstance(value, dict) or "tables" not in value:
-        problems.append(Problem(where, "rounds: expected max, until, first and tables"))
+        problems.append(Problem(where, "rounds: expected max, until, gain, first and tables"))
         return None, {}
     for key in value:
         if key not in known:
@@ -246,7 +246,7 @@ def _rounds(
         most = 1
     tables = _tables(tree, ("rounds", "tables"), value["tables"], problems)
     first = value.get("first") or {}
-    return Rounds(most, value.get("until"), first, tuple(tables)), tables
+    return Rounds(most, value.get("until"), first, tuple(tables), value.get("gain")), tables
 
 
 def _apply_setting(tree: Markup, setting: str) -> None:
@@ -303,6 +303,7 @@ def dump(pipeline: Pipeline) -> str:
         out["rounds"] = {
             "max": rounds.max,
             **({"until": rounds.until} if rounds.until else {}),
+            **({"gain": rounds.gain} if rounds.gain else {}),
             **({"first": dict(rounds.first)} if rounds.first else {}),
             "tables": {table: plain[table] for table in rounds.tables},
         }

@@ -57,9 +57,12 @@ class Plan:
         return next(segment for segment in self.segments if segment.name == name)
 
 
-def make_plan(pipeline: Pipeline, n_rounds: int | None = None) -> Plan:
-    """The plan of a pipeline, its rounds unrolled to `n_rounds`; PlanError with all problems."""
-    planned = _Planner(unroll(pipeline, n_rounds))
+def make_plan(pipeline: Pipeline, n_rounds: int | None = None, meant: int | None = None) -> Plan:
+    """The plan of a pipeline, its rounds unrolled to `n_rounds`; PlanError with all problems.
+
+    Tables outside the rounds read those of round `meant`, by default the last.
+    """
+    planned = _Planner(unroll(pipeline, n_rounds, meant))
     if planned.problems:
         raise PlanError(planned.problems)
     return planned.plan()
@@ -126,14 +129,14 @@ def _missing_models(pipeline: Pipeline, stage: Stage) -> list[str]:
 # --- rounds -------------------------------------------------------------------------------------
 
 
-def unroll(pipeline: Pipeline, n_rounds: int | None) -> Pipeline:
+def unroll(pipeline: Pipeline, n_rounds: int | None, meant: int | None = None) -> Pipeline:
     """The pipeline with `x@1`, `x@2`, ... in place of the rounds' tables."""
     rounds = pipeline.rounds
     if rounds is None:
         return pipeline
     n_rounds = n_rounds or rounds.max
     tables: dict[str, tuple[Stage, ...]] = {}
-    last = {name: f"{name}@{n_rounds}" for name in rounds.tables}
+    last = {name: f"{name}@{meant or n_rounds}" for name in rounds.tables}
     for name, stages in pipeline.tables.items():
         if name not in rounds.tables:
             tables[name] = tuple(_renamed(stage, last) for stage in stages)
@@ -293,6 +296,8 @@ class _Planner:
                 reads.append(self.rows_of[base])
             elif base in self.artifact_of:
                 models.append(self.artifact_of[base])
+        named = (name for _, name in model_refs(stage) if name in self.artifact_of)
+        models += [self.artifact_of[name] for name in named]
         name = self._single(table, "artifact", stage, tuple(reads), {})
         self.segments[name] = replace(self.segments[name], models=tuple(models))
         self.artifact_of[table] = name

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import posixpath
+import re
 import uuid
 from collections.abc import Iterator
 from typing import IO, Any
@@ -139,9 +140,13 @@ def names_in(folder: str) -> list[str]:
     return sorted(posixpath.basename(str(name).rstrip("/")) for name in found)
 
 
+_DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
+
+
 def expand(path: str) -> str:
-    """`${NAME}` and `~` replaced; an unset variable is an error that names it."""
-    expanded = os.path.expandvars(os.path.expanduser(path))
+    """`${NAME}`, `${NAME:-default}` and `~` replaced; a variable with neither is an error."""
+    with_defaults = _DEFAULT.sub(lambda m: os.environ.get(m[1]) or m[2], path)
+    expanded = os.path.expandvars(os.path.expanduser(with_defaults))
     if "${" in expanded:
         name = expanded.split("${", 1)[1].split("}", 1)[0]
         raise DataError(f"{path}: the environment variable {name} is not set")

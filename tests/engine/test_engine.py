@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,8 +18,10 @@ from ultraclean.document import KEY, Batch
 from ultraclean.engine import Finished, run
 from ultraclean.errors import DataError, LedgerError, PlanError, StageError
 from ultraclean.executors import Executor, InlineExecutor
+from ultraclean.executors.base import in_order
 from ultraclean.ledger import lock
-from ultraclean.stage import Map
+from ultraclean.stage import Map, Resources
+from ultraclean.stages.fit.fasttext import Fasttext
 from ultraclean.stages.read.jsonl import Jsonl
 from ultraclean.stages.write.parquet import Parquet
 
@@ -386,6 +388,62 @@ def test_rounds_run_until_a_card_says_so(
     assert finished.card(f"quality@{n_rounds}")["positive"] == [
         "good" if n_rounds == 1 else f"seeds@{n_rounds - 1}"
     ]
+
+
+@pytest.mark.parametrize(("gain", "meant"), [("deterministic", 3), ("negative_empty", None)])
+def test_rounds_go_on_while_they_gain(
+    corpus: Path, tmp_path: Path, gain: str, meant: int | None
+) -> None:
+    text = ROUNDS.format(folder=corpus, until="x").replace(
+        "until: quality.x", f"gain: quality.{gain}"
+    )
+    pipeline = pipeline_file.parse(text, "loop.yaml")
+    if meant is None:  # the very first has no gain
+        with pytest.raises(PlanError, match=r"rounds\.gain: the card of quality has no field"):
+            run(pipeline, str(tmp_path / "run"))
+        return
+    finished = run(pipeline, str(tmp_path / "run"))
+    assert finished.plan.segment("out/0").reads == (finished.plan.rows_of[f"seeds@{meant}"],)
+
+
+def test_a_round_that_does_not_gain_is_not_meant(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cards say that the second round, or the first, did not gain."""
+    text = ROUNDS.format(folder=corpus, until="x").replace(
+        "until: quality.x", "gain: quality.better"
+    )
+    pipeline = pipeline_file.parse(text, "loop.yaml")
+    make = Fasttext.make
+    rounds_that_gain: list[bool] = []
+
+    def said(self: Fasttext, *given: Any) -> dict[str, Any]:
+        return {**make(self, *given), "better": rounds_that_gain.pop(0), "reason": "no better"}
+
+    monkeypatch.setattr(Fasttext, "make", said)
+    rounds_that_gain = [True, False]
+    finished = run(pipeline, str(tmp_path / "run"))
+    assert "quality@2" in finished.plan.artifact_of and "quality@3" not in finished.plan.artifact_of
+    assert finished.plan.segment("out/0").reads == (finished.plan.rows_of["seeds@1"],)
+    assert finished.table("out").n_docs == finished.table("seeds@1").n_docs
+    rounds_that_gain = [False]
+    with pytest.raises(
+        DataError, match=r"the first round did not gain.*quality\.better: no better"
+    ):
+        run(pipeline, str(tmp_path / "other"))
+
+
+def test_an_artifact_is_asked_for_with_its_resources() -> None:
+    asked: list[Resources] = []
+
+    class Noting(InlineExecutor):
+        def map(self, function: Any, items: Any, resources: Any = None) -> Any:
+            asked.append(resources)
+            return super().map(function, items)
+
+    wanted = Resources(cpus=2, gpus=0.5)
+    assert in_order(Noting(), wanted)(str, [1, 2]) == ["1", "2"]
+    assert asked == [wanted]
 
 
 def test_a_file_of_nothing_and_two_documents_of_one_id(tmp_path: Path) -> None:

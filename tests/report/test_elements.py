@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ultraclean.report import plots
 from ultraclean.report.elements import (
     Html,
     apart,
@@ -104,3 +105,16 @@ def test_units() -> None:
         "2.3 GB",
         "5,000.0 TB",
     ]
+
+
+def test_training_curves_keep_their_ends() -> None:
+    lines = [
+        {"name": "base<", "points": [(100, 9.5), (200, 4.0)]},
+        {"name": "control", "points": [(300, 3.5)]},
+        {"name": "none", "points": []},
+    ]
+    drawn = str(plots.curves({"measure": "bits per byte", "lines": lines}))
+    assert "base&lt;" in drawn and "none" not in drawn and "style=" not in drawn
+    assert "base&lt;: 9.5 to 4" in drawn and "bits per byte over tokens" in drawn
+    assert drawn.count("<polyline") == 2 and ">100<" in drawn and ">300<" in drawn
+    assert plots.curves({"measure": "loss", "lines": lines[2:]}) is None

@@ -13,6 +13,7 @@ from ultraclean.train.verdict import (
     bounds,
     clopper_pearson,
     gain_ratio,
+    in_doubt,
     judge,
     p_value,
     seeds_to_decide,
@@ -97,6 +98,20 @@ def test_an_order_in_doubt_is_not_accepted() -> None:
     torn = Measured((0.11, 0.10, 0.12), (-0.08, 0.02, -0.05))
     found = verdict(Rule(), torn, 0.05)
     assert found.outcome == "undecided" and "in doubt" in found.reason
+
+
+def test_nothing_is_accepted_beside_a_placebo_in_doubt() -> None:
+    """A base that knows no order is not hurt by disorder: measured after 30,000 tokens."""
+    rule = Rule(looks=(3,))
+    found = verdict(rule, Measured((0.03, 0.031, 0.029), (0.0, 0.001, 0.0)), 0.05)
+    assert found.outcome == "accepted"
+    undecided = verdict(rule, Measured((0.001, 0.015, 0.008), (0.0, 0.001, 0.0)), 0.05)
+    rejected = verdict(rule, Measured((0.03, 0.03, 0.031), (-0.08, -0.081, -0.08)), 0.05)
+    assert (undecided.outcome, rejected.outcome) == ("undecided", "rejected")
+    doubted = in_doubt(found, undecided)
+    assert doubted.outcome == "undecided" and "does not tell text from words" in doubted.reason
+    assert in_doubt(found, rejected) is found
+    assert in_doubt(rejected, undecided) is rejected
 
 
 def test_what_is_learned_by_heart_is_rejected() -> None:

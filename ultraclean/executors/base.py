@@ -41,12 +41,15 @@ class Executor(Protocol):
 TRIES = 4
 
 
-def in_order(executor: Executor) -> Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]:
+def in_order(
+    executor: Executor,
+    resources: Resources = Resources(),  # noqa: B008 - a frozen value
+) -> Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]:
     """The executor as a function (function, items) -> results in the order of items."""
 
     def run(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         results: list[Any] = [None] * len(items)
-        for index, result in executor.map(function, items):
+        for index, result in executor.map(function, items, resources):
             results[index] = result
         return results
 

@@ -59,6 +59,7 @@ def _card(segment: Mapping[str, Any]) -> Html:
         plot,
         body,
         more,
+        *(plots.curves(one) for one in card.get("curves") or []),
         *forest,
         *inner,
         class_="made",
@@ -74,7 +75,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for key, inner in value.items():
         name = f"{prefix}{key}"
-        if key == "calibration":
+        if key in ("calibration", "curves"):
             continue
         if isinstance(inner, dict) and inner and all(str(k).isdigit() for k in inner):
             shown = [f"{count(int(k))}: {_plain(v)}" for k, v in list(inner.items())[:8]]

@@ -1,4 +1,4 @@
-"""Plots of cards: the calibration of a classifier, the intervals of an experiment."""
+"""Plots of cards: calibration of a classifier, training curves, intervals of an experiment."""
 
 from __future__ import annotations
 
@@ -54,6 +54,46 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Html | None:
     )
     said = "Predicted probability (across) and share of positives (up) on held-out documents. On the dashed line the two agree."
     return el("figure", svg, el("figcaption", said), class_="calibration")
+
+
+def curves(given: Mapping[str, Any]) -> Html | None:
+    """Lines over tokens: `measure`, and `lines` with `name` and `points` (tokens, value)."""
+    lines = [(str(line["name"]), line["points"]) for line in given["lines"] if line["points"]]
+    if not lines:
+        return None
+    xs = [point[0] for _, points in lines for point in points]
+    ys = [point[1] for _, points in lines for point in points]
+    left, top, wide, high = 44, 8, 420, 200
+
+    def x(value: float) -> float:
+        return round(left + wide * (value - min(xs)) / ((max(xs) - min(xs)) or 1), 1)
+
+    def y(value: float) -> float:
+        return round(top + high * (max(ys) - value) / ((max(ys) - min(ys)) or 1.0), 1)
+
+    parts = [el("path", class_="frame", d=f"M{left} {top}V{top + high}H{left + wide}")]
+    for value in (min(ys), max(ys)):
+        parts.append(el("text", number(value), x=left - 6, y=y(value) + 3.5, text_anchor="end"))
+    for value, anchor in ((min(xs), "start"), (max(xs), "end")):
+        parts.append(el("text", count(value), x=x(value), y=top + high + 15, text_anchor=anchor))
+    for place, (name, points) in enumerate(lines):
+        ends = f"{name}: {number(points[0][1], 4)} to {number(points[-1][1], 4)}"
+        drawn = " ".join(f"{x(tokens)},{y(value)}" for tokens, value in points)
+        colour = f"hsl({(place * 137) % 360} 55% 45%)"
+        title = el("title", ends)
+        parts.append(el("polyline", title, class_="line", points=drawn, stroke=colour))
+        at = top + 12 + 15 * place
+        parts.append(el("text", name, class_="key", x=left + wide + 14, y=at, fill=colour))
+    tall = max(high + 22, 15 * len(lines) + 10)
+    svg = el(
+        "svg",
+        *parts,
+        viewBox=f"0 0 {left + wide + 180} {top + tall}",
+        role="img",
+        aria_label=f"Training curves: {given['measure']} over tokens",
+    )
+    said = el("figcaption", f"{given['measure']} of the training text, over tokens")
+    return el("figure", svg, said, class_="calibration training")
 
 
 def intervals(rows: Sequence[Mapping[str, Any]]) -> Html | None:

@@ -16,7 +16,7 @@ import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Outcome = Literal["accepted", "rejected", "undecided"]
@@ -125,6 +125,21 @@ def verdict(rule: Rule, measured: Measured, alpha: float) -> Verdict:
         smallest_effect=rule.minimum_effect + visible_effect(deviation, len(values), alpha),
         seeds_to_decide=needed,
     )
+
+
+def in_doubt(found: Verdict, placebo: Verdict) -> Verdict:
+    """The verdict on a candidate, beside that on its own words shuffled.
+
+    As long as the placebo is not rejected, the measure may not tell text from words: a base that
+    has not learned the order of words is not hurt by disorder, and its order guard sees nothing.
+    """
+    if found.outcome != "accepted" or placebo.outcome == "rejected":
+        return found
+    reason = (
+        f"{found.reason}, but its words shuffled are {placebo.outcome} too "
+        f"({placebo.mean:+.4f}): the base does not tell text from words; train it longer"
+    )
+    return replace(found, outcome="undecided", reason=reason)
 
 
 def _outcome(

@@ -17,6 +17,9 @@ from ultraclean.errors import DataError
 from ultraclean.stages.fit.tokenizer import Tokenizer
 from ultraclean.stages.verify import texts
 from ultraclean.stages.verify.anneal import Anneal
+from ultraclean.stages.verify.pack import pack
+from ultraclean.stages.verify.texts import look
+from ultraclean.stages.verify.trial import Trial
 from ultraclean.train import TrainSpec
 from ultraclean.train.data import Position, draw, open_sources
 
@@ -95,12 +98,13 @@ def test_real_text_is_judged_rightly(
 
     def killed(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         for number, item in enumerate(items):
-            if len(items) > 1 and number == 2:
+            if isinstance(item, Trial) and number == 2:
                 raise KeyboardInterrupt
             yield function(item)
 
     def counting(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         for item in items:
+            assert isinstance(item, Trial), "what is prepared stays prepared"
             done.append(f"{item.arm}.{item.seed}")
             specs[done[-1]] = item.spec
             yield function(item)
@@ -192,7 +196,8 @@ def refused(memory_table: Table, tokenizer: str, tmp_path: Path) -> Callable[...
         )
 
         def never(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-            raise AssertionError("nothing may be trained")
+            assert function in (look, pack), "nothing may be trained"
+            return [function(item) for item in items]
 
         with pytest.raises(DataError) as caught:
             stage.make(tables, str(tmp_path / "out"), never)

@@ -20,12 +20,13 @@ from pydantic import Field, model_validator
 
 from ultraclean import storage
 from ultraclean.errors import DataError
-from ultraclean.stage import Artifact, ModelRef, Placement, Rows, TableRef
+from ultraclean.stage import Artifact, ModelRef, Placement, Resources, Rows, TableRef
 from ultraclean.stages.verify import card as cards
 from ultraclean.stages.verify.base import Base, describe, file_of, given_base
+from ultraclean.stages.verify.curves import curves
 from ultraclean.stages.verify.prepare import Wanted, prepare
 from ultraclean.stages.verify.trial import Trial, load_tokenizer, run_trial, train_base
-from ultraclean.train.verdict import Rule, Verdict, judge, verdict
+from ultraclean.train.verdict import Rule, Verdict, in_doubt, judge, verdict
 
 Run = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
@@ -50,6 +51,11 @@ class Anneal(Artifact):
         description="tables under test, each by itself"
     )
     default: Annotated[str, TableRef()] = Field(description="the table of the default mix")
+    against: Annotated[str | None, TableRef()] = Field(
+        default=None,
+        description="the table to be better than, such as what an earlier filter kept: control and "
+        "null arm are of it; by default the default mix",
+    )
     tokenizer: Annotated[str, ModelRef()] = Field(
         description="a fit.tokenizer table, its folder, or a tokenizer.json"
     )
@@ -113,6 +119,9 @@ class Anneal(Artifact):
     )
     seed: int | None = Field(default=None, ge=0, description="from which the seeds are counted")
     threads: Annotated[int, Placement()] = Field(default=1, ge=1, description="of torch in a trial")
+    gpus: Annotated[float, Placement()] = Field(
+        default=0, ge=0, description="of a trial, on Ray; a fraction shares a device"
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -125,6 +134,8 @@ class Anneal(Artifact):
             raise ValueError("candidates: name at least one table, and each once")
         if self.default in self.tables:
             raise ValueError(f"{self.default} is both the default mix and a candidate")
+        if self.against is not None and self.against in self.tables:
+            raise ValueError(f"{self.against} is both a candidate and what it is compared with")
         if self.base is not None and self.base_tokens is not None:
             raise ValueError(
                 "base_tokens belongs to a base that is trained here; drop it or `base`"
@@ -144,6 +155,10 @@ class Anneal(Artifact):
             least_order=self.least_order,
             most_gain_ratio=self.most_gain_ratio,
         )
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(cpus=float(self.threads), gpus=self.gpus)
 
     def needs(self) -> tuple[str, ...]:
         return ("text",)
@@ -171,14 +186,17 @@ class Anneal(Artifact):
         tokenizer_path = file_of(storage.expand(self.tokenizer))
         tokenizer = load_tokenizer(tokenizer_path)
         base = given_base(self, tokenizer)
-        prepared = prepare(self._wanted(base), inputs, tokenizer, folder)
+        wanted = self._wanted(base)
+        prepared = prepare(wanted, inputs, tokenizer, tokenizer_path, folder, run)
         if base is None:
             base = self._trained_base(tokenizer, folder, run)
 
         job = Job(self, folder, base, tokenizer_path, run)
         looks = job.looks()
         shown = describe(base, folder)
-        card = cards.card(self, prepared, shown, looks, job.records(looks.n_seeds))
+        records = job.records(looks.n_seeds)
+        card = cards.card(self, prepared, shown, looks, records)
+        card["curves"] = curves(folder, base.checkpoint, base.tokens, records)
         card["seconds"] = round(time.monotonic() - began, 3)
         return card
 
@@ -195,6 +213,7 @@ class Anneal(Artifact):
             max_overlap=self.max_overlap,
             evaluation=self.evaluation,
             evaluation_bytes=self.evaluation_bytes,
+            against=None if self.against == self.default else self.against,
         )
 
     def _trained_base(self, tokenizer: Any, folder: str, run: Run) -> Base:
@@ -234,7 +253,8 @@ class Job:
                     guards[arm] = verdict(rule, measured, rule.alpha_of_look)
             n_before = sum(one.outcome == "accepted" for one in found.values())
             differences = {t: cards.measured(records, t, n_seeds) for t in open_tables}
-            found |= judge(rule, differences, len(stage.tables), n_before)
+            judged = judge(rule, differences, len(stage.tables), n_before)
+            found |= {t: in_doubt(one, guards[f"{t}.placebo"]) for t, one in judged.items()}
             open_tables = [t for t in open_tables if found[t].outcome == "undecided"]
             if not open_tables or any(one.outcome == "accepted" for one in guards.values()):
                 break

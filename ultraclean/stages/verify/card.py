@@ -18,6 +18,8 @@ Records = Mapping[tuple[str, int], dict[str, Any]]
 
 RESAMPLES: Final = 1000
 FEW_SETS: Final = 3
+LONGEST: Final = 100
+"""Times the tokens of an anneal, beyond which nothing is extrapolated."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def card(
     rows = []
     for name in () if fooled else stage.tables:
         by_outcome[looks.tables[name].outcome].append(name)
-        rows.append(_row(name, looks.tables[name], records))
-    guards = [_row(name, one, records) for name, one in looks.guards.items()]
+        rows.append(_row(name, looks.tables[name], records, stage.tokens))
+    guards = [_row(name, one, records, stage.tokens) for name, one in looks.guards.items()]
     reason = _fooled(fooled, looks) if fooled else _reason(looks)
     warnings = [] if fooled else _warnings(stage, rows)
     return {
@@ -134,7 +136,7 @@ def card(
     }
 
 
-def _row(name: str, found: Verdict, records: Records) -> dict[str, Any]:
+def _row(name: str, found: Verdict, records: Records, tokens: float) -> dict[str, Any]:
     n_seeds = found.n_seeds
     differences = measured(records, name, n_seeds)
     sides = [
@@ -154,6 +156,7 @@ def _row(name: str, found: Verdict, records: Records) -> dict[str, Any]:
         "p_value": found.p_value,
         "smallest_effect": _finite(found.smallest_effect),
         "seeds_to_decide": found.seeds_to_decide,
+        "tokens_to_decide": _tokens_to_decide(found, tokens),
         "over_texts": list(over_texts(records, name, n_seeds)),
         "seeds": list(differences.primary),
         "sets": by_set(records, name, n_seeds),
@@ -162,6 +165,18 @@ def _row(name: str, found: Verdict, records: Records) -> dict[str, Any]:
         "held_out": list(differences.held_out),
         "default": sides,
     }
+
+
+def _tokens_to_decide(found: Verdict, tokens: float) -> int | None:
+    """Tokens of anneals that would probably decide for the table with as many seeds.
+
+    Extrapolated: gains grow about as the root of the tokens (docs/verification.md), and their
+    deviation between seeds does not grow.
+    """
+    if found.outcome != "undecided" or found.mean <= 0 or not math.isfinite(found.smallest_effect):
+        return None
+    factor = (found.smallest_effect / found.mean) ** 2
+    return round(max(1.0, factor) * tokens) if factor < LONGEST else None
 
 
 def _finite(value: float) -> float | None:
@@ -218,14 +233,20 @@ def _cost(stage: Anneal, base: Mapping[str, Any], records: Records) -> dict[str,
     annealed = sum(one["tokens"] for one in records.values())
     here = base["tokens"] if base["trained_here"] else 0
     scratch = annealed + len(records) * base["tokens"]
+    train_s = sum(one["train_s"] for one in records.values())
+    spent_s = sum(one["seconds"] for one in records.values()) + base["seconds"]
+    # As fast as the anneals were.
+    scratch_s = spent_s - base["seconds"] + train_s * (scratch / annealed - 1)
     return {
         "trials": len(records),
         "tokens": annealed,
         "base_tokens": here,
         "flops": per_token * (annealed + here),
-        "train_s": round(sum(one["train_s"] for one in records.values()), 3),
+        "train_s": round(train_s, 3),
         "trial_s": round(sum(one["seconds"] for one in records.values()), 3),
         "base_s": base["seconds"],
+        "device_hours": round(spent_s / 3600, 4),
+        "device_hours_from_scratch": round(scratch_s / 3600, 4),
         "flops_from_scratch": per_token * scratch,
         "saving": 1 - (annealed + here) / scratch if scratch else 0.0,
     }

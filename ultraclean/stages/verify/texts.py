@@ -12,14 +12,14 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ultraclean import storage
-from ultraclean.document import texts
+from ultraclean.document import Batch, texts
 from ultraclean.errors import DataError
 from ultraclean.stage import Rows
 
@@ -42,6 +42,13 @@ class Survey:
     places: NDArray[np.float64]
     n_bytes: NDArray[np.int64]
     bytes_per_token: float
+    met: frozenset[float]
+    """Places of documents that overlap the evaluation."""
+    sets_met: tuple[str, ...]
+
+    @property
+    def n_met(self) -> int:
+        return sum(where in self.met for where in self.places.tolist())
 
     @property
     def n_tokens(self) -> float:
@@ -50,19 +57,46 @@ class Survey:
         return float(self.n_bytes[first].sum()) / self.bytes_per_token
 
 
-def survey(rows: Rows, tokenizer: Any, sample: int = 200) -> Survey:
+@dataclass(frozen=True)
+class Look:
+    """What `look` needs to know; picklable, as a table is a list of paths."""
+
+    rows: Rows
+    tokenizer: str
+    evaluation: Mapping[str, list[str]]
+    sample: int = 200
+
+
+def look(given: Look) -> Survey:
+    """One pass over a table, on a worker."""
+    from ultraclean.stages.verify.trial import load_tokenizer
+
+    tokenizer = load_tokenizer(given.tokenizer)
+    overlap = Overlap(given.evaluation)
     places, sizes = [], []
     sampled_bytes = sampled_tokens = 0
-    for text in documents(rows):
-        places.append(place(text))
-        sizes.append(len(text.encode("utf-8", "surrogatepass")))
-        if len(places) <= sample:
-            sampled_bytes += sizes[-1]
-            sampled_tokens += len(tokenizer.encode(text, add_special_tokens=False).ids) + 2
+    met: set[float] = set()
+    for batch in given.rows.batches(["text"]):
+        met |= overlap.places(batch)
+        for text in texts(batch["text"]):
+            if not text.strip():
+                continue
+            places.append(place(text))
+            sizes.append(len(text.encode("utf-8", "surrogatepass")))
+            if len(places) <= given.sample:
+                sampled_bytes += sizes[-1]
+                sampled_tokens += len(tokenizer.encode(text, add_special_tokens=False).ids) + 2
     if not places:
-        raise DataError(f"the table {rows.name} holds no text, so there is nothing to verify")
-    per_token = sampled_bytes / sampled_tokens
-    return Survey(rows.name, np.array(places), np.array(sizes, np.int64), per_token)
+        name = given.rows.name
+        raise DataError(f"the table {name} holds no text, so there is nothing to verify")
+    return Survey(
+        given.rows.name,
+        np.array(places),
+        np.array(sizes, np.int64),
+        sampled_bytes / sampled_tokens,
+        frozenset(met),
+        tuple(sorted(overlap.found)),
+    )
 
 
 def documents(rows: Rows) -> Iterator[str]:
@@ -162,8 +196,8 @@ class Overlap:
     """Finds documents that share NGRAM words in a row with an evaluation text."""
 
     evaluation: Mapping[str, list[str]]
-    found: dict[str, set[str]] = field(default_factory=dict)
-    """Evaluation sets met, by table."""
+    found: set[str] = field(default_factory=set)
+    """Evaluation sets met."""
 
     def __post_init__(self) -> None:
         from ultraclean.text.contamination import Item, Words
@@ -172,14 +206,10 @@ class Overlap:
         items = [Item(0, 0, "", text) for those in self.evaluation.values() for text in those]
         self._index = Words(items, NGRAM, NGRAM)
 
-    def places(self, rows: Rows) -> set[float]:
-        """The places of the documents of a table that overlap."""
-        met: set[float] = set()
-        for batch in rows.batches(["text"]):
-            column = pa.array(texts(batch["text"]), pa.large_string())
-            hits = self._index.find(column)
-            for doc, gram in zip(hits.doc.tolist(), hits.gram.tolist(), strict=True):
-                met.add(place(column[doc].as_py()))
-                for one in self._index.places[gram]:
-                    self.found.setdefault(rows.name, set()).add(self._sets[one.item])
-        return met
+    def places(self, batch: Batch) -> set[float]:
+        """The places of the documents of a batch that overlap."""
+        column = pa.array(texts(batch["text"]), pa.large_string())
+        hits = self._index.find(column)
+        for gram in hits.gram.tolist():
+            self.found |= {self._sets[one.item] for one in self._index.places[gram]}
+        return {place(column[doc].as_py()) for doc in hits.doc.tolist()}
