@@ -170,7 +170,10 @@ def _renamed(stage: Stage, names: Mapping[str, str]) -> Stage:
     update = {}
     for name in fields:
         value = getattr(stage, name)
-        update[name] = new(value) if isinstance(value, str) else type(value)(map(new, value))
+        if isinstance(value, dict):
+            update[name] = {new(key): inner for key, inner in value.items()}
+        else:
+            update[name] = new(value) if isinstance(value, str) else type(value)(map(new, value))
     return stage.model_copy(update=update) if update else stage
 
 

@@ -66,10 +66,10 @@ def curves(given: Mapping[str, Any]) -> Html | None:
     left, top, wide, high = 44, 8, 420, 200
 
     def x(value: float) -> float:
-        return round(left + wide * (value - min(xs)) / ((max(xs) - min(xs)) or 1), 1)
+        return float(round(left + wide * (value - min(xs)) / ((max(xs) - min(xs)) or 1), 1))
 
     def y(value: float) -> float:
-        return round(top + high * (max(ys) - value) / ((max(ys) - min(ys)) or 1.0), 1)
+        return float(round(top + high * (max(ys) - value) / ((max(ys) - min(ys)) or 1.0), 1))
 
     parts = [el("path", class_="frame", d=f"M{left} {top}V{top + high}H{left + wide}")]
     for value in (min(ys), max(ys)):
