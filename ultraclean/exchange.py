@@ -145,6 +145,24 @@ class Sketches:
         group = int(shard * n_groups // len(self.row_counts))
         return read_verdicts(self.final[group], shard)
 
+    def in_groups(self, growth: int) -> list[Piece]:
+        """The sketches in pieces of a few row groups, for sketches that hold lists or texts.
+
+        A row group holds about 8 MB (`rowgroups.BYTES`), which a step makes `growth` times as much of;
+        the counts of rows are then estimates.
+        """
+        n_together = max(1, self.memory_bytes // (growth * 8 * 2**20))
+        groups = [
+            (group, piece.n_rows / len(piece.groups))
+            for piece in self.pieces
+            for group in piece.groups
+        ]
+        return [
+            Piece(tuple(group for group, _ in some), max(1, round(sum(n for _, n in some))))
+            for start in range(0, len(groups), n_together)
+            if (some := groups[start : start + n_together])
+        ]
+
     def _packed(self) -> list[Piece]:
         """Sketch files packed together: few tasks, each about `memory_bytes` in memory."""
         packed: list[Piece] = []

@@ -35,6 +35,7 @@ STAGES: tuple[str, ...] = (
     "dedup.url",
     "dedup.exact",
     "dedup.minhash",
+    "dedup.repeats",
     "sample.quantile",
     "sample.random",
     "sample.reservoir",
