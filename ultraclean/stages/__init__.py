@@ -36,6 +36,7 @@ STAGES: tuple[str, ...] = (
     "dedup.exact",
     "dedup.minhash",
     "dedup.repeats",
+    "dedup.substring",
     "sample.quantile",
     "sample.random",
     "sample.reservoir",
