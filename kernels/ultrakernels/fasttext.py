@@ -131,7 +131,13 @@ def probabilities(
     model: Classifier, offsets: NDArray[np.int64], data: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """float32[n_docs, n_labels] for the texts data[offsets[i]:offsets[i + 1]]."""
-    total, count = _sums(model, offsets, data)
+    return of_sums(model, *_sums(model, offsets, data))
+
+
+def of_sums(
+    model: Classifier, total: NDArray[Any], count: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """float32[n_docs, n_labels] from the sums of rows `total`[n_docs, width] and their number."""
     empty = count == 0
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total * (1.0 / count).astype(total.dtype)[:, None]

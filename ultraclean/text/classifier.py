@@ -29,8 +29,8 @@ _SPACES: Final = re.compile(" +")
 _ESCAPES: Final = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 # scripts written without spaces, where a character is the best word that needs no dictionary
-_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD: Final = re.compile(f"[\n\r\t]|[{_CJK}]|[^\\W_{_CJK}]+|[^\\w\\s]|_")
+CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD: Final = re.compile(f"[\n\r\t]|[{CJK}]|[^\\W_{CJK}]+|[^\\w\\s]|_")
 
 
 def normalise(text: str, split: Split | None) -> str:
@@ -42,7 +42,7 @@ def normalise(text: str, split: Split | None) -> str:
     if split is not None:
         (pieces,) = split([text])
         text = " ".join(pieces)
-    text = text.translate(_ESCAPES)
+    text = escaped(text)
     return _SPACES.sub(" ", text).strip()
 
 
@@ -50,7 +50,7 @@ def normalise_batch(texts: Sequence[str], split: Split | None) -> list[str]:
     """`normalise` of each text, tokenised together."""
     decomposed = [plain(text) for text in texts]
     joined = decomposed if split is None else [" ".join(pieces) for pieces in split(decomposed)]
-    return [_SPACES.sub(" ", text.translate(_ESCAPES)).strip() for text in joined]
+    return [_SPACES.sub(" ", escaped(text)).strip() for text in joined]
 
 
 def plain(text: str) -> str:
@@ -61,6 +61,11 @@ def plain(text: str) -> str:
     text = unicodedata.normalize("NFKD", text)
     marks = {char for char in set(text) if unicodedata.category(char) == "Mn"}
     return text.translate(dict.fromkeys(map(ord, marks))) if marks else text
+
+
+def escaped(text: str) -> str:
+    """Step 5."""
+    return text.translate(_ESCAPES)
 
 
 def words(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -21,11 +21,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from ultraclean import storage
-from ultraclean.document import Batch, texts
+from ultraclean.document import Batch
 from ultraclean.errors import DataError
 from ultraclean.stage import Map, ModelRef, Resources
-from ultraclean.text import classifier
-from ultraclean.text.buffers import Utf8, of_strings, utf8
+from ultraclean.text.chain import scorer
 
 _TEXTS_AT_ONCE = 256  # bounds what normalising holds, whatever the size of a batch
 
@@ -96,7 +95,9 @@ class Fasttext(Map):
         try:
             with storage.open_read(model_path) as stream:
                 model = fasttext.load(stream, model_path)
-            read = _reader(tokenizer)
+            if tokenizer not in (None, "words", "raw"):
+                tokenizer = storage.read_bytes(tokenizer).decode()
+            read = scorer(model, tokenizer)
         except (OSError, ValueError) as error:
             raise DataError(str(error)) from error
         if self._plain_label() not in model.labels:
@@ -106,8 +107,7 @@ class Fasttext(Map):
         def score(batch: Batch) -> Batch:
             found = np.empty(batch.num_rows, dtype=np.float32)
             for start in range(0, batch.num_rows, _TEXTS_AT_ONCE):
-                text = read(batch["text"].slice(start, _TEXTS_AT_ONCE))
-                scores = fasttext.probabilities(model, text.offsets, text.data)
+                scores = read(batch["text"].slice(start, _TEXTS_AT_ONCE))
                 found[start : start + _TEXTS_AT_ONCE] = scores[:, column]
             return batch.with_columns({self.into: pa.array(found, mask=np.isnan(found))})
 
@@ -143,19 +143,3 @@ class Fasttext(Map):
 
 def _plain(label: str) -> str:
     return label.removeprefix("__label__")
-
-
-def _reader(tokenizer: str | None) -> Callable[[pa.Array], Utf8]:
-    """What the model is given of a text column."""
-    if tokenizer == "raw":
-        return utf8
-    split: classifier.Split | None = None
-    if tokenizer == "words":
-        split = classifier.words
-    elif tokenizer is not None:
-        split = classifier.of_json(storage.read_bytes(tokenizer).decode())
-
-    def normalised(column: pa.Array) -> Utf8:
-        return of_strings(classifier.normalise_batch(texts(column), split))
-
-    return normalised
