@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint golden bench bench-quick clean
+.PHONY: demo test lint golden bench bench-quick vllm test-vllm clean
 
 demo: .venv/base
 	.venv/bin/ultraclean run quickstart --out runs/quickstart
@@ -14,6 +14,13 @@ lint: .venv/test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# A real vLLM on the CPU in .vllm, in an environment of its own (3.5 GB), with two small models.
+vllm:
+	PYTHON=$(PYTHON) tests/vllm/setup.sh
+
+test-vllm: .venv/test vllm
+	.venv/bin/python -m pytest -m vllm tests/vllm
 
 # Writes tests/golden/stages.json anew; read the difference before you commit it.
 golden: .venv/test

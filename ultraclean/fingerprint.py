@@ -28,6 +28,7 @@ def fingerprint(stage: Stage, tables: Collection[str] = ()) -> list[Any]:
         fields,
         files,
         [package_version(name) for name in stage.distributions()],
+        *stage.contents(),
     ]
 
 

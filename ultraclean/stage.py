@@ -109,6 +109,10 @@ class Stage(BaseModel):
         """Local or remote files that the fields name: a change of one changes the fingerprint."""
         return ()
 
+    def contents(self) -> tuple[str, ...]:
+        """Hashes of what ships beside the code and changes the output, such as prompts."""
+        return ()
+
     @property
     def resources(self) -> Resources:
         return Resources()

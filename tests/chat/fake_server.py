@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,8 @@ def main() -> None:
     marks = Path(os.environ["MARKS"])
     first = not any(marks.iterdir())
     (marks / str(os.getpid())).touch()
+    if not first:
+        time.sleep(float(os.environ.get("SLOW_RESTART", "0")))
 
     def behave(body: dict[str, Any], number: int) -> tuple[int, Any] | None:
         if first and body["messages"][-1]["content"] == "die":

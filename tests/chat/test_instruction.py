@@ -39,25 +39,27 @@ class Obedient:
     """Knows the constraints by asking the stage for them, and obeys all but every third sample."""
 
     def __init__(self, stage: Instruction, batch: Batch, good: bool = True) -> None:
-        tasks = stage._tasks(batch, ["" if t is None else t for t in batch["text"].to_pylist()])
-        self.by_text = {"\n".join(f"- {c.text}" for c in t.constraints): t for t in tasks}
+        self.by_text = {
+            task.listed: (page, task) for page in stage.pages(batch) for task in stage.tasks(page)
+        }
         self.good = good
 
     def __call__(self, request: Request, number: int) -> str | Sample:
         said = request.messages[-1]["content"]
-        task = next((task for text, task in self.by_text.items() if said.endswith(text)), None)
-        if task is None:
+        found = next((both for text, both in self.by_text.items() if said.endswith(text)), None)
+        if found is None:
             return "Write a letter to a friend."
+        page, task = found
         (constraint,) = task.constraints
-        params = {**constraint.params, "language": task.language}
+        params = {**constraint.params, "language": page.language}
         kind = KINDS[constraint.kind]
         make = kind.make if self.good and number == 2 else kind.spoil
-        return make(random.Random(f"{task.seed} {number}"), params)
+        return make(random.Random(f"{page.seed} {task.number} {number}"), params)
 
 
 def make(stage: Instruction, batch: Batch, script: Obedient) -> Batch:
     with OpenTeacher(Scripted(script), "s") as teacher:
-        return stage._make(teacher, batch)
+        return stage.made(teacher, batch)
 
 
 ONE = Instruction(teacher=TEACHER, n_requests=2, max_constraints=1, n_samples=4)
@@ -95,7 +97,7 @@ def test_what_fails_is_counted_with_its_reason() -> None:
 
     refusing = OpenTeacher(Scripted(lambda request, number: Sample(refusal="I cannot.")), "s")
     with refusing as teacher:
-        made = ONE._make(teacher, batch)
+        made = ONE.made(teacher, batch)
     assert set(made["problem"].to_pylist()) == {"refused: I cannot."}
 
 
@@ -118,7 +120,7 @@ def test_a_resumed_run_asks_nothing_again(tmp_path: Path) -> None:
             raise AssertionError("it is asked again")
 
         with OpenTeacher(Scripted(never), "s") as teacher:
-            assert ONE._make(teacher, batch).data == first.data
+            assert ONE.made(teacher, batch).data == first.data
 
 
 def test_what_it_declares_is_what_it_makes() -> None:

@@ -58,6 +58,13 @@ def test_a_server_that_dies_is_restarted_and_its_requests_replayed(tmp_path: Pat
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_restart_may_take_longer_than_the_patience_with_a_silent_server(tmp_path: Path) -> None:
+    slow = {"MARKS": str(tmp_path), "SLOW_RESTART": "2"}
+    with OpenTeacher(start(tmp_path, env=slow, patience_s=0.5), "tiny") as teacher:
+        responses = teacher.generate([Request.of(said) for said in ("a", "die", "b")])
+        assert [r.text for r in responses] == ["echo: a", "echo: die", "echo: b"]
+
+
 def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     engine = start(tmp_path, options={"fail": True})
     with OpenTeacher(engine, "tiny") as teacher, pytest.raises(TeacherError, match="no such file"):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from ultraclean.llm.prompt import Prompt, load
+
+FOLDER: Final = str(Path(__file__).parent)
 
 
 def prompt(name: str, language: str) -> Prompt:
     """A prompt that the package ships."""
-    return load(str(Path(__file__).parent), name, language)
+    return load(FOLDER, name, language)
 
 
 def names() -> list[str]:

@@ -8,24 +8,20 @@ Constraints are drawn by code and not by the teacher, so that each has its check
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from ultrachat.checks.constraints import Instruction as Constraint
 from ultrachat.checks.constraints import check_all, draw
-from ultrachat.checks.language import language_of
+from ultrachat.checks.verdict import Verdict
 from ultrachat.dialogue import Dialogue, Turn
-from ultrachat.prompts import prompt
-from ultrachat.stages.made import ADDED, Made, failed, rows
-from ultraclean.document import KEY, Batch, random64, texts
-from ultraclean.llm import OpenTeacher, Request, Response, Teacher
-from ultraclean.stage import Map, Resources
+from ultrachat.rows import Made, failed, rejected
+from ultrachat.track import Page, Track
+from ultraclean.llm import Play, Request, Response
 
 PERSONAS: Mapping[str, tuple[str, ...]] = {
     "en": (
@@ -52,113 +48,74 @@ PERSONAS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One attempt: which document, who asks, which constraints."""
+class Task:
+    """One attempt: who asks, and which constraints."""
 
-    parent: int
-    language: str
-    seed: int
+    number: int
     persona: str
     constraints: tuple[Constraint, ...]
 
+    @property
+    def listed(self) -> str:
+        return "\n".join(f"- {one.text}" for one in self.constraints)
 
-class Instruction(Map):
+
+class Instruction(Track):
     stage: ClassVar[str] = "chat.instruction"
+    track: ClassVar[str] = "instruction"
     paper: ClassVar[str] = "MiniCPM4 (arXiv 2506.07900), UltraChat v2; IFEval (arXiv 2311.07911)"
-    expands: ClassVar[bool] = True
-
-    teacher: Teacher = Field(description="the model that asks and answers")
-    language: Literal["auto", "en", "zh"] = Field(
-        default="auto", description="language of requests; auto is that of the document"
+    asks: ClassVar[tuple[str, ...]] = (
+        "instruction_task",
+        "instruction_answer",
+        "instruction_reverse",
     )
+    numbers: ClassVar[Mapping[str, pa.DataType]] = {"strict_pass_rate": pa.float64()}
+
     n_requests: int = Field(default=1, ge=1, description="requests per document")
     min_constraints: int = Field(default=1, ge=1, description="constraints per request at least")
     max_constraints: int = Field(default=3, ge=1, le=8, description="and at most")
     n_samples: int = Field(default=4, ge=1, description="answers of which one must pass all checks")
-    max_chars: int = Field(default=6000, ge=100, description="so much of a document is shown")
-    seed: int = Field(
-        default=0, description="decides personas, constraints and the teacher's seeds"
+    reverse: bool = Field(
+        default=False, description="ask for the request that the document answers, not for a task"
     )
 
-    def needs(self) -> tuple[str, ...]:
-        return ("text",)
+    def plays(self, page: Page) -> Iterable[Play[list[Made]]]:
+        return [self._play(page, task) for task in self.tasks(page)]
 
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {**ADDED, "strict_pass_rate": pa.float64()}
-
-    @property
-    def resources(self) -> Resources:
-        return self.teacher.resources
-
-    def open(self) -> Callable[[Batch], Batch]:
-        teacher = self.teacher.open()
-        return lambda batch: self._make(teacher, batch)
-
-    def _make(self, teacher: OpenTeacher, batch: Batch) -> Batch:
-        documents = batch.view("text", texts)
-        tasks = self._tasks(batch, documents)
-        asked = teacher.generate([self._ask(task, documents[task.parent]) for task in tasks])
-        answers = iter(
-            teacher.generate(
-                [
-                    self._answer(task, response.text)
-                    for task, response in zip(tasks, asked, strict=True)
-                    if response.text is not None
-                ]
-            )
-        )
-        attempts: list[Made] = []
-        rates: list[float | None] = []
-        for task, response in zip(tasks, asked, strict=True):
-            if response.text is None:
-                attempts.append(failed(task.parent, response))
-                rates.append(None)
-                continue
-            made, rate = self._judged(task, response.text, next(answers))
-            attempts.append(made)
-            rates.append(rate)
-        return rows(
-            batch, "instruction", attempts, {"strict_pass_rate": pa.array(rates, pa.float64())}
-        )
-
-    def _tasks(self, batch: Batch, documents: Sequence[str]) -> list[_Task]:
-        """What to ask of each document: decided by the seed and the document's key alone."""
-        if not batch.num_rows:
-            return []
-        seeds: Any = random64(batch[KEY], self.seed)
+    def tasks(self, page: Page) -> list[Task]:
+        """What to ask of a document."""
         tasks = []
-        for parent, seed in enumerate(np.asarray(seeds).tolist()):
-            for number in range(self.n_requests):
-                rng = random.Random(seed + number)
-                language = self.language
-                if language == "auto":
-                    language = "zh" if language_of(documents[parent]) == "zh" else "en"
-                count = rng.randint(
-                    self.min_constraints, max(self.min_constraints, self.max_constraints)
-                )
-                persona = rng.choice(PERSONAS[language])
-                constraints = tuple(
-                    one
-                    for one in draw(rng, language, count)
-                    if one.kind != "combination:repeat_prompt"
-                ) or tuple(draw(rng, language, 1))
-                tasks.append(_Task(parent, language, rng.getrandbits(31), persona, constraints))
+        for number in range(self.n_requests):
+            rng = page.rng(number)
+            most = max(self.min_constraints, self.max_constraints)
+            count = rng.randint(self.min_constraints, most)
+            persona = rng.choice(PERSONAS[page.language])
+            constraints = tuple(
+                one
+                for one in draw(rng, page.language, count)
+                if one.kind != "combination:repeat_prompt"
+            ) or tuple(draw(rng, page.language, 1))
+            tasks.append(Task(number, persona, constraints))
         return tasks
 
-    def _ask(self, task: _Task, document: str) -> Request:
-        messages = prompt("instruction_task", task.language).messages(
-            persona=task.persona, document=document[: self.max_chars]
-        )
-        sampling = self.teacher.sampling.model_copy(update={"seed": task.seed})
-        return Request.of(messages, sampling=sampling)
+    def _play(self, page: Page, task: Task) -> Play[list[Made]]:
+        fields = {"document": page.text}
+        if self.reverse:
+            asked = self.ask(page, "instruction_reverse", fields, task.number)
+        else:
+            fields["persona"] = task.persona
+            asked = self.ask(page, "instruction_task", fields, task.number)
+        (request,) = yield [asked]
+        if request.text is None:
+            return [failed(page.row, request)]
+        fields = {"request": request.text, "constraints": task.listed}
+        answering = self.ask(page, "instruction_answer", fields, task.number, n=self.n_samples)
+        (response,) = yield [answering]
+        return [self._judged(page, task, answering, response)]
 
-    def _answer(self, task: _Task, request: str) -> Request:
-        sampling = self.teacher.sampling.model_copy(update={"seed": task.seed})
-        return Request.of(_shown(task, request), sampling=sampling, n=self.n_samples)
-
-    def _judged(self, task: _Task, request: str, response: Response) -> tuple[Made, float | None]:
+    def _judged(self, page: Page, task: Task, asked: Request, response: Response) -> Made:
         if response.problem is not None:
-            return failed(task.parent, response), None
+            return failed(page.row, response)
         verdicts = [check_all(sample.text, task.constraints) for sample in response.good]
         strict = [all(verdict.ok for verdict in each) for each in verdicts]
         rate = sum(strict) / self.n_samples
@@ -166,24 +123,18 @@ class Instruction(Map):
             missed = sorted(
                 {verdict.reason for each in verdicts for verdict in each if verdict.reason}
             )
-            return Made(task.parent, problem=f"no_strict_pass: {', '.join(missed)}"), rate
+            verdict = Verdict("no_strict_pass", ", ".join(missed))
+            return rejected(page.row, verdict, strict_pass_rate=rate)
         answer = response.good[strict.index(True)].text
-        (said,) = (turn["content"] for turn in _shown(task, request) if turn["role"] == "user")
-        proof = {
-            "teacher": self.teacher.model,
-            "server_model": response.model,
-            "prompts": {
-                name: prompt(name, task.language).hash
-                for name in ("instruction_task", "instruction_answer")
-            },
-            "persona": task.persona,
-            "constraints": [{"kind": one.kind, **one.params} for one in task.constraints],
-            "checks": {"strict_pass": True, "n_samples": self.n_samples, "n_passed": sum(strict)},
-        }
+        (said,) = (turn["content"] for turn in asked.messages if turn["role"] == "user")
+        checks = {"strict_pass": True, "n_samples": self.n_samples, "n_passed": sum(strict)}
+        proof = self.proof(
+            page,
+            response,
+            ("instruction_reverse" if self.reverse else "instruction_task", "instruction_answer"),
+            checks,
+            persona=task.persona,
+            constraints=[{"kind": one.kind, **one.params} for one in task.constraints],
+        )
         dialogue = Dialogue((Turn("user", said), Turn("assistant", answer)))
-        return Made(task.parent, dialogue, task.language, proof), rate
-
-
-def _shown(task: _Task, request: str) -> list[dict[str, str]]:
-    listed = "\n".join(f"- {one.text}" for one in task.constraints)
-    return prompt("instruction_answer", task.language).messages(request=request, constraints=listed)
+        return Made(page.row, dialogue, page.language, proof, numbers={"strict_pass_rate": rate})

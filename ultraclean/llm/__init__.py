@@ -14,12 +14,13 @@ from ultraclean.llm.meter import Meter, spent
 from ultraclean.llm.protocol import Constraint, Request, Response, Sample, Sampling, Usage
 from ultraclean.llm.scripted import Rule, Script
 from ultraclean.llm.settings import Teacher
-from ultraclean.llm.teacher import OpenTeacher, TeacherError
+from ultraclean.llm.teacher import OpenTeacher, Play, TeacherError
 
 __all__ = [
     "Constraint",
     "Meter",
     "OpenTeacher",
+    "Play",
     "Request",
     "Response",
     "Rule",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import re
 import threading
 import time
 import uuid
@@ -28,6 +29,11 @@ PREFIX: Final = b'{"key":"'
 KEY_CHARS: Final = 32
 LINES_PER_OBJECT: Final = 64
 SECONDS_PER_OBJECT: Final = 5.0
+# Read by pattern, since an index of millions of lines has no time to parse them.
+_SPENT: Final = re.compile(
+    rb'{"key":"\w+","model":("(?:[^"\\]|\\.)*"),"server_model":"(?:[^"\\]|\\.)*",'
+    rb'"usage":{"prompt_tokens":(\d+),"completion_tokens":(\d+)}'
+)
 
 
 @contextlib.contextmanager
@@ -126,6 +132,7 @@ class Cache:
         self._put_at = time.monotonic()
         self._n_objects = 0
         self._mine: dict[bytes, bytes] = {}
+        self._spent: dict[str, list[int]] = {}
         self.refresh()
 
     def get(self, key: str) -> Response | None:
@@ -137,10 +144,32 @@ class Cache:
             return decode(line)
         return None if place is None else decode(self._line(*place))
 
+    def find(self, key: str) -> Response | None:
+        """The kept response, also if another worker has kept it meanwhile."""
+        kept = self.get(key)
+        if kept is None:
+            self.refresh()
+            kept = self.get(key)
+        return kept
+
+    def spent(self, model: str) -> tuple[int, int]:
+        """Tokens of prompts and of answers that this model has been paid for, as far as was read."""
+        with self._lock:
+            return tuple(self._spent.get(model, (0, 0)))  # type: ignore[return-value]
+
+    def _count(self, line: bytes) -> None:
+        kept = _SPENT.match(line)
+        if kept:
+            model = str(orjson.loads(kept[1]))
+            total = self._spent.setdefault(model, [0, 0])
+            total[0] += int(kept[2])
+            total[1] += int(kept[3])
+
     def put(self, key: str, model: str, response: Response) -> None:
         """Keeps a response; on a local disk it is safe from `kill -9` when this returns."""
         line = encode(key, model, response)
         with self._lock:
+            self._count(line)
             if self._local:
                 self._append(key, line)
                 return
@@ -210,6 +239,7 @@ class Cache:
                 if _whole(line):
                     key = bytes.fromhex(line[len(PREFIX) : len(PREFIX) + KEY_CHARS].decode())
                     self._index.setdefault(key, (name, at, len(line)))
+                    self._count(line)
                 at += len(line)
         self._read_to[name] = at
 

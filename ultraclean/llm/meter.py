@@ -43,7 +43,11 @@ class Meter:
     @property
     def cost(self) -> float:
         """In the currency of the prices, which are per million tokens."""
-        paid = self.prompt_tokens * self.input_price + self.completion_tokens * self.output_price
+        return self.cost_of(self.prompt_tokens, self.completion_tokens)
+
+    def cost_of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """The price of so many tokens."""
+        paid = prompt_tokens * self.input_price + completion_tokens * self.output_price
         return paid / 1e6
 
     def card(self) -> dict[str, Any]:

@@ -82,7 +82,9 @@ class Teacher(BaseModel):
         default=0.0, ge=0, description="price of a million answer tokens"
     )
     max_cost: Annotated[float | None, Placement()] = Field(
-        default=None, gt=0, description="end the run when one worker has spent so much"
+        default=None,
+        gt=0,
+        description="end the run when its kept answers have cost so much; what is under way still comes",
     )
 
     @model_validator(mode="after")

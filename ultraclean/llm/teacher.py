@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 from ultraclean.llm.answers import checked
 from ultraclean.llm.cache import Cache, current_folder
 from ultraclean.llm.meter import Meter
 from ultraclean.llm.protocol import Request, Response, TeacherError
 
-__all__ = ["Engine", "OpenTeacher", "TeacherError"]
-
+__all__ = ["Engine", "OpenTeacher", "Play", "TeacherError"]
 
 T = TypeVar("T")
+Play: TypeAlias = Generator[Sequence[Request], list[Response], T]
+"""`responses = yield [request, ...]` asks; what it returns is the result."""
 
 
 class Engine(Protocol):
@@ -53,66 +55,84 @@ class OpenTeacher:
         self._thread: threading.Thread | None = None
         self._started: asyncio.Task[None] | None = None
         self._caches: dict[str, Cache] = {}
+        self._asking: dict[tuple[str, Cache | None], asyncio.Task[Response]] = {}
 
     def generate(self, requests: Sequence[Request]) -> list[Response]:
         """One response per request, in order. TeacherError only if none can be had at all."""
         folder = current_folder()
         cache = None if folder is None else self._cache(folder)
-        keys = [request.key(self.model) for request in requests]
-        found = self._kept(cache, dict(zip(keys, requests, strict=True)))
-        missing = {
-            key: request for key, request in zip(keys, requests, strict=True) if key not in found
-        }
-        if missing:
-            found |= self._run(self._ask_all(missing, cache))
-        responses = []
-        for key in keys:
-            response = found[key]
-            if response.cached:
-                self.meter.add(response)  # an answer that was paid for is counted when it comes
-            responses.append(response)
-            found[key] = dataclasses.replace(response, cached=True)  # the same again is free
-        return responses
+        return self._run(self._answers(requests, cache))
 
-    def _kept(self, cache: Cache | None, requests: dict[str, Request]) -> dict[str, Response]:
-        if cache is None:
-            return {}
-        found = {key: cache.get(key) for key in requests}
-        if None in found.values():
-            cache.refresh()  # another worker may have asked meanwhile
-            found = {key: kept or cache.get(key) for key, kept in found.items()}
-        return {
-            key: checked(kept, requests[key]) for key, kept in found.items() if kept is not None
-        }
+    def play(self, plays: Sequence[Play[T]], n_threads: int = 4) -> list[T]:
+        """Plays many dialogues with the teacher at once; what each returns, in order.
 
-    async def _ask_all(
-        self, requests: dict[str, Request], cache: Cache | None
-    ) -> dict[str, Response]:
-        await self._ready()
-        tasks = {
-            key: asyncio.ensure_future(self._ask(key, request, cache))
-            for key, request in requests.items()
-        }
-        try:
-            answers = await asyncio.gather(*tasks.values())
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
-            raise
-        return dict(zip(tasks, answers, strict=True))
+        A play is a generator that yields requests and is sent their responses. Each goes on as soon
+        as its own answers are there, whatever the others wait for, so that the server stays full.
+        What it does between its questions (checks, programs in a sandbox) runs in threads.
+        """
+        folder = current_folder()
+        cache = None if folder is None else self._cache(folder)
+        with ThreadPoolExecutor(n_threads, "play") as threads:
+            return self._run(self._together(plays, cache, threads))
+
+    async def _together(
+        self, plays: Sequence[Play[T]], cache: Cache | None, threads: ThreadPoolExecutor
+    ) -> list[T]:
+        loop = asyncio.get_running_loop()
+
+        async def one(play: Play[T]) -> T:
+            answers: list[Response] | None = None
+            while True:
+                turn = await loop.run_in_executor(threads, _next, play, answers)
+                if isinstance(turn, _Ended):
+                    return turn.value  # type: ignore[no-any-return]
+                answers = await self._answers(turn, cache)
+
+        return await _all([one(play) for play in plays])
+
+    async def _answers(self, requests: Sequence[Request], cache: Cache | None) -> list[Response]:
+        return await _all([self._answer(request, cache) for request in requests])
+
+    async def _answer(self, request: Request, cache: Cache | None) -> Response:
+        """The kept answer; or that of an equal question which is under way; or a new one."""
+        key = request.key(self.model)
+        kept = None if cache is None else cache.find(key)
+        if kept is not None:
+            response = checked(kept, request)
+            self.meter.add(response)
+            return response
+        under_way = self._asking.get((key, cache))
+        if under_way is None:
+            under_way = asyncio.ensure_future(self._ask(key, request, cache))
+            self._asking[key, cache] = under_way
+            under_way.add_done_callback(lambda _: self._asking.pop((key, cache)))
+            return await under_way
+        response = dataclasses.replace(await asyncio.shield(under_way), cached=True)
+        self.meter.add(response)  # the same again is free
+        return response
 
     async def _ask(self, key: str, request: Request, cache: Cache | None) -> Response:
-        if self.max_cost is not None and self.meter.cost >= self.max_cost:
-            raise TeacherError(
-                f"the teacher has cost {self.meter.cost:.4g}, max_cost is {self.max_cost:g}; "
-                "raise it and run again: answers that came are kept"
-            )
+        await self._ready()
+        self._check_budget(cache)
         response = await self.engine.ask(request)
         self.meter.add(response)
         if cache is not None and response.samples:
             cache.put(key, self.model, response)
         return response
+
+    def _check_budget(self, cache: Cache | None) -> None:
+        """Of the run, where it keeps its responses: all workers, this time and before."""
+        if self.max_cost is None:
+            return
+        cost = self.meter.cost
+        if cache is not None:
+            cache.refresh()
+            cost = self.meter.cost_of(*cache.spent(self.model))
+        if cost >= self.max_cost:
+            raise TeacherError(
+                f"the teacher has cost {cost:.4g}, max_cost is {self.max_cost:g}; "
+                "raise it and run again: answers that came are kept"
+            )
 
     async def _ready(self) -> None:
         """Starts the engine once; a failed start is tried again by the next call."""
@@ -161,3 +181,31 @@ class OpenTeacher:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Ended:
+    """What a play returned: StopIteration cannot leave a thread of an executor."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _next(play: Play[Any], answers: list[Response] | None) -> Sequence[Request] | _Ended:
+    try:
+        return next(play) if answers is None else play.send(answers)
+    except StopIteration as stop:
+        return _Ended(stop.value)
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; at the first error the others are cancelled and awaited."""
+    if len(work) == 1:
+        return [await work[0]]
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

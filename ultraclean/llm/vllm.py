@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -156,7 +157,8 @@ class Vllm:
         if tensor_parallel > 1:
             line += arguments({"tensor_parallel_size": tensor_parallel})
         line += arguments(options or {})
-        self._client = client
+        # How long a server may be away while it starts again is the supervisor's to say, by start_s.
+        self._client = {**client, "patience_s": math.inf}
         self._asking: list[int] = [0] * replicas
         self._clients: list[OpenAI] = []
         self.servers = [

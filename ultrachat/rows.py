@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from ultrachat.checks.verdict import Verdict
 from ultrachat.dialogue import COLUMNS, Dialogue
 from ultraclean.document import KEY, PARENT, Batch, child_keys
 from ultraclean.llm import Response
@@ -38,6 +39,8 @@ class Made:
     proof: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
     """`reason: detail`."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What was measured, good or bad."""
 
 
 def failed(parent: int, response: Response) -> Made:
@@ -45,7 +48,15 @@ def failed(parent: int, response: Response) -> Made:
     return Made(parent, problem=f"{response.problem}: {response.detail[:300]}")
 
 
-def rows(batch: Batch, track: str, attempts: Sequence[Made], numbers: Mapping[str, Any]) -> Batch:
+def rejected(parent: int, verdict: Verdict, **numbers: float) -> Made:
+    """An attempt that a check rejected."""
+    said = f"{verdict.reason}: {verdict.detail[:300]}" if verdict.detail else str(verdict.reason)
+    return Made(parent, problem=said, numbers=numbers)
+
+
+def rows(
+    batch: Batch, track: str, attempts: Sequence[Made], numbers: Mapping[str, pa.DataType]
+) -> Batch:
     """The batch of all attempts: columns of their documents, keys of their own, `text` the dialogue."""
     parents = np.array([made.parent for made in attempts], dtype=np.int64)
     ordinals = _ordinals(parents)
@@ -70,7 +81,11 @@ def rows(batch: Batch, track: str, attempts: Sequence[Made], numbers: Mapping[st
     columns["proof"] = pa.array(
         [json.dumps(proof, ensure_ascii=False, sort_keys=True) for proof in proofs], pa.string()
     )
-    return Batch(kept).with_columns({**columns, **numbers})
+    measured = {
+        name: pa.array([made.numbers.get(name) for made in attempts], kind)
+        for name, kind in numbers.items()
+    }
+    return Batch(kept).with_columns({**columns, **measured})
 
 
 def _ordinals(parents: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
