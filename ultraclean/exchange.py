@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,13 @@ class Piece:
             with storage.open_read(path) as stream, pq.ParquetFile(stream) as file:
                 tables.append(file.read_row_groups([group for _, group in run], columns))
         return pa.concat_tables(tables)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows as one table per row group."""
+        for path, run in itertools.groupby(self.groups, key=lambda group: group[0]):
+            with storage.open_read(path) as stream, pq.ParquetFile(stream) as file:
+                for _, group in run:
+                    yield file.read_row_group(group, columns)
 
 
 @dataclass(frozen=True)
@@ -86,12 +93,13 @@ class Sketches:
     def step(
         self,
         name: str,
-        make: Callable[[pa.Table], pa.Table],
+        make: Callable[[Any], pa.Table],
         *,
         inputs: list[Piece] | None = None,
         by: Callable[[pa.Table], NDArray[np.int64]] | None = None,
         n_partitions: int = 1,
         columns: Sequence[str] | None = None,
+        streamed: bool = False,
     ) -> list[Piece]:
         """`make` on every input piece, the result shuffled: returns one piece per partition.
 
@@ -99,11 +107,12 @@ class Sketches:
         Rows of a partition come in the order (input piece, row). Both functions must be picklable
         (module-level, or `functools.partial` of one). A finished task is not run again on resume.
         Inputs default to the sketches, packed so that a task reads about `memory_bytes` at most;
-        `columns` are those that `make` reads (default: all).
+        `columns` are those that `make` reads (default: all). `streamed`: `make` gets an iterator over
+        the tables of a piece's row groups, so that a task can walk over more than fits in memory.
         """
         pieces = self._packed() if inputs is None else inputs
         tasks = [piece for piece in pieces if piece.n_rows]
-        function = functools.partial(_run_task, make, by, n_partitions, columns)
+        function = functools.partial(_run_task, make, by, n_partitions, columns, streamed)
         stem = storage.join(self.folder, name)
         # Not pickle: its bytes say which strings were one object, which a resumed run changes.
         told = repr((tasks, n_partitions, columns)).encode()
@@ -163,6 +172,22 @@ class Sketches:
             if (some := groups[start : start + n_together])
         ]
 
+    def in_streams(self, n_streams: int) -> list[Piece]:
+        """The sketches in `n_streams` pieces of about as many rows, in order: for steps that walk."""
+        whole, taken = [], 0
+        for piece in self.pieces:
+            whole.append((taken * n_streams // max(1, self.n_docs), piece))
+            taken += piece.n_rows
+        streams = [[piece for number, piece in whole if number == i] for i in range(n_streams)]
+        return [
+            Piece(
+                tuple(group for piece in some for group in piece.groups),
+                sum(p.n_rows for p in some),
+            )
+            for some in streams
+            if some
+        ]
+
     def _packed(self) -> list[Piece]:
         """Sketch files packed together: few tasks, each about `memory_bytes` in memory."""
         packed: list[Piece] = []
@@ -203,10 +228,11 @@ def read_verdicts(piece: Piece, shard: int) -> pa.Table | None:
 
 
 def _run_task(
-    make: Callable[[pa.Table], pa.Table],
+    make: Callable[[Any], pa.Table],
     by: Callable[[pa.Table], NDArray[np.int64]] | None,
     n_partitions: int,
     columns: Sequence[str] | None,
+    streamed: bool,
     item: tuple[Piece, str],
 ) -> list[tuple[int, int]]:
     """One task: [(partition, rows)] of the row groups that it wrote, in file order."""
@@ -214,7 +240,8 @@ def _run_task(
     record = f"{target}.json"
     if storage.exists(record):
         return [(int(p), int(n)) for p, n in storage.read_json(record)]
-    result = make(piece.read(columns)).combine_chunks()
+    given: Any = piece.tables(columns) if streamed else piece.read(columns)
+    result = make(given).combine_chunks()
     written: list[tuple[int, int]] = []
     if result.num_rows:
         partition = np.zeros(result.num_rows, dtype=np.int64) if by is None else by(result)

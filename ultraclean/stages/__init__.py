@@ -37,6 +37,7 @@ STAGES: tuple[str, ...] = (
     "dedup.minhash",
     "dedup.repeats",
     "dedup.substring",
+    "dedup.ngram",
     "sample.quantile",
     "sample.random",
     "sample.reservoir",

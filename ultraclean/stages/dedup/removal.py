@@ -36,11 +36,6 @@ class Removal(Barrier):
     """Fields of a barrier that takes parts out of a text."""
 
     column: str = Field(default="text", description="the text that is compared and rewritten")
-    priority: tuple[str, ...] = Field(
-        default=(),
-        description="columns (numbers, dates) whose highest value marks the document that comes first; "
-        "then the lowest key",
-    )
     min_words: int | None = Field(
         default=None, ge=1, description="words that a document must have left if it lost something"
     )
@@ -53,10 +48,23 @@ class Removal(Barrier):
     )
 
     def needs(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.column, *self.priority)))
+        return (self.column,)
 
     def adds(self) -> Mapping[str, pa.DataType]:
         return {self.into: pa.string()} if self.into else {}
+
+
+class Ordered(Removal):
+    """A removal in which one document comes before another."""
+
+    priority: tuple[str, ...] = Field(
+        default=(),
+        description="columns (numbers, dates) whose highest value marks the document that comes first; "
+        "then the lowest key",
+    )
+
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.column, *self.priority)))
 
 
 def decided(

@@ -25,7 +25,7 @@ from ultraclean.document import AT, KEY, Batch, texts
 from ultraclean.errors import MissingExtra
 from ultraclean.stage import Decision, at_least
 from ultraclean.stages.dedup import kept, recurring, removal
-from ultraclean.stages.dedup.removal import Cut, Removal
+from ultraclean.stages.dedup.removal import Cut, Ordered
 from ultraclean.text import pieces
 from ultraclean.text.buffers import utf8
 from ultraclean.text.normalise import NORMALISATIONS, Normalise
@@ -37,7 +37,7 @@ Hashed = tuple[NDArray[np.uint64], NDArray[np.int64]]
 """(hashes uint64[n_pieces, 2], zero for what is not compared; doc int64[n_docs + 1])."""
 
 
-class Repeats(Removal):
+class Repeats(Ordered):
     stage: ClassVar[str] = "dedup.repeats"
     main: ClassVar[str | None] = "grain"
     paper: ClassVar[str] = (

@@ -33,7 +33,7 @@ from ultraclean.errors import DataError
 from ultraclean.stage import Decision
 from ultraclean.stages.dedup import kept, recurring, removal
 from ultraclean.stages.dedup.recurring import Occurrences
-from ultraclean.stages.dedup.removal import Cut, Removal
+from ultraclean.stages.dedup.removal import Cut, Ordered
 from ultraclean.text import units
 from ultraclean.text.buffers import utf8
 
@@ -44,7 +44,7 @@ _BLOCK = 2**21
 """Windows that are hashed at once, about 40 bytes each, so that a long document needs no more memory."""
 
 
-class Substring(Removal):
+class Substring(Ordered):
     stage: ClassVar[str] = "dedup.substring"
     main: ClassVar[str | None] = "length"
     paper: ClassVar[str] = "Lee et al. 2022 (arXiv 2107.06499), ExactSubstr"
