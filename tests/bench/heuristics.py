@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from bench.corpora import Corpus
 from bench.measure import Row, Way, interleaved
@@ -73,6 +75,28 @@ def _ours(name: str, words: Any, corpus: Corpus) -> Way:
 def _datatrove(name: str, part: Corpus, *, whitespace: bool, goal: float) -> Way:
     from datatrove.data import Document
     from datatrove.pipeline import filters
+
+    steps = [
+        filters.GopherRepetitionFilter(),
+        filters.GopherQualityFilter(),
+        filters.C4QualityFilter(),
+        filters.FineWebQualityFilter(),
+    ]
+
+    def run() -> list[bool]:
+        with splitting(whitespace):
+            return [_passes(steps, Document(text=text, id="")) for text in part.texts]
+
+    return Way(name, run, part.n_bytes, len(part.texts), goal)
+
+
+def _passes(steps: list[Any], document: Any) -> bool:
+    return all(step.filter(document) is True for step in steps)
+
+
+@contextlib.contextmanager
+def splitting(whitespace: bool) -> Iterator[None]:
+    """datatrove's filters with words between spaces, or as they ship."""
     from datatrove.pipeline.filters import (
         c4_filters,
         fineweb_quality_filter,
@@ -82,28 +106,19 @@ def _datatrove(name: str, part: Corpus, *, whitespace: bool, goal: float) -> Way
 
     from ultraclean.text.sentences import n_sentences
 
-    steps = [
-        filters.GopherRepetitionFilter(),
-        filters.GopherQualityFilter(),
-        filters.C4QualityFilter(),
-        filters.FineWebQualityFilter(),
-    ]
-    splitting = (gopher_quality_filter, gopher_repetition_filter, fineweb_quality_filter)
-    shipped = {module: module.split_into_words for module in splitting}
-    sentences = c4_filters.split_into_sentences
-    split: Callable[..., list[str]] = lambda text, language: text.split()  # noqa: E731
-    count: Callable[..., list[str]] = lambda text, language: (  # noqa: E731
-        [""] * int(n_sentences([text], "punctuation")[0])
-    )
+    if not whitespace:
+        yield
+        return
 
-    def run() -> list[bool]:
-        for module in splitting:
-            module.split_into_words = split if whitespace else shipped[module]
-        c4_filters.split_into_sentences = count if whitespace else sentences
-        return [_passes(steps, Document(text=text, id="")) for text in part.texts]
+    def split(text: str, language: str) -> list[str]:
+        return text.split()
 
-    return Way(name, run, part.n_bytes, len(part.texts), goal)
+    def sentences(text: str, language: str) -> list[str]:
+        return [""] * int(n_sentences([text], "punctuation")[0])
 
-
-def _passes(steps: list[Any], document: Any) -> bool:
-    return all(step.filter(document) is True for step in steps)
+    modules = (gopher_quality_filter, gopher_repetition_filter, fineweb_quality_filter)
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(mock.patch.object(module, "split_into_words", split))
+        stack.enter_context(mock.patch.object(c4_filters, "split_into_sentences", sentences))
+        yield

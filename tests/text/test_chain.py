@@ -276,3 +276,11 @@ def test_what_the_kernels_do_not_know_is_none(made: Callable[[str], str]) -> Non
         {"model": settings["model"] | {"ignore_merges": True}},
     ):
         assert bpe.of_json(json.dumps(settings | change)) is None
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view()])
+def test_types_and_slices(kind: pa.DataType, model: Path) -> None:
+    column = pa.array(["x", "ΣΑΣ", None, "the cat"], pa.string())
+    expected = chain.scorer(load(model), "words")(column)[1:]
+    found = chain.scorer(load(model), "words")(column.cast(kind).slice(1))
+    np.testing.assert_array_equal(found, expected)

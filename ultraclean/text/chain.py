@@ -62,7 +62,9 @@ def _mended(
     def score(column: pa.Array) -> Probabilities:
         found, undone = attempt(column)
         if undone.any():
-            found[undone] = by_strings(column.filter(pa.array(undone)))
+            # Arrow cannot filter string_view
+            left = column.cast(pa.large_string()).filter(pa.array(undone))
+            found[undone] = by_strings(left)
         return found
 
     return score

@@ -13,6 +13,8 @@ datatrove's count. The numbers of a document that a line dropped end with that l
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,13 +22,16 @@ from typing import ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ultraclean.document import Batch, texts
 from ultraclean.errors import MissingExtra
 from ultraclean.stage import Decision, Filter, absent, at_least, decide
-from ultraclean.text.sentences import SentenceSplitter, n_sentences
+from ultraclean.text import characters
+from ultraclean.text.buffers import utf8
+from ultraclean.text.sentences import CLOSING, SentenceSplitter, n_sentences
 
 CITATION: Final = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 LINE_ENDS: Final = (".", "?", "!", '"', "'")
@@ -39,6 +44,23 @@ POLICIES: Final = (
     "use cookies",
 )
 CAUSES: Final = ("long_word", "no_end_mark", "few_words", "javascript", "policy")
+
+
+Cleaned = tuple[dict[str, NDArray[np.int64]], pa.Array]
+"""What was counted, and the texts that are left, large_string."""
+
+
+@functools.cache
+def _table() -> NDArray[np.uint8]:
+    """See `ultrakernels.sentence_lines`."""
+    from ultrakernels import sentence_lines as kernel
+
+    table = characters.table() & np.uint8(characters.SPACE | characters.LINE_BREAK)
+    codes = range(len(table))
+    table[[code for code in codes if chr(code).isdecimal()]] |= np.uint8(kernel.DIGIT)
+    table[[ord(char) for char in characters.TERMINAL]] |= np.uint8(kernel.TERMINAL)
+    table[[ord(char) for char in CLOSING]] |= np.uint8(kernel.CLOSING)
+    return table
 
 
 class C4(Filter):
@@ -92,30 +114,71 @@ class C4(Filter):
         ]
 
         def judge(batch: Batch) -> Decision:
-            rows = [self._lines(text) for text in batch.view("text", texts)]
-            measured = {
-                name: np.array([counts[name] for _, counts in rows], dtype=np.int64)
-                for name in ("lorem_ipsum", "curly_bracket")
-            }
-            measured["n_sentences"] = self._sentences([kept for kept, _ in rows])
-            measured["n_lines"] = np.array([c["n_lines"] for _, c in rows], dtype=np.int64)
-            for cause in CAUSES:
-                removed = [counts[cause] for _, counts in rows]
-                measured[f"n_lines_{cause}"] = np.array(removed, dtype=np.int64)
-            cleaned = ["\n".join(kept).strip() for kept, _ in rows]
-            decision = decide(measured, rules)
-            column = batch["text"]
-            rewritten = pa.array(cleaned, type=column.type)
-            return Decision(
-                decision.reasons,
-                decision.code,
-                decision.value,
-                decision.threshold,
-                measured,
-                {"text": rewritten},
-            )
+            if self.sentences == "punctuation":
+                measured, cleaned = self._quick(batch["text"])
+            else:
+                measured, cleaned = self._slow(batch.view("text", texts))
+            rewritten = cleaned.cast(batch["text"].type)
+            return dataclasses.replace(decide(measured, rules), columns={"text": rewritten})
 
         return judge
+
+    def _quick(self, column: pa.Array) -> Cleaned:
+        """By the kernel; a document of which it is unsure by Python."""
+        from ultrakernels import sentence_lines as kernel
+
+        text = utf8(column)
+        names = [*CAUSES[:3], "lorem_ipsum", "javascript", "curly_bracket", "policy"]
+        wanted = np.array(
+            [
+                self.max_word_chars is not None,
+                self.end_mark,
+                self.min_line_words is not None,
+                self.lorem_ipsum,
+                self.javascript,
+                self.curly_bracket,
+                self.policy,
+            ]
+        )
+        blank = self._line("")[1]
+        data, ends, causes, n_lines, n_sentences, unsure = kernel.sentence_lines(
+            text.data,
+            text.offsets,
+            _table(),
+            wanted,
+            self.max_word_chars or 0,
+            self.min_line_words or 0,
+            self.citations,
+            kernel.KEPT if blank is None else names.index(blank),
+        )
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+        cleaned = pa.Array.from_buffers(pa.large_string(), len(column), buffers)
+        measured = {name: causes[:, names.index(name)] for name in ("lorem_ipsum", "curly_bracket")}
+        measured |= {"n_sentences": n_sentences, "n_lines": n_lines}
+        measured |= {f"n_lines_{cause}": causes[:, names.index(cause)] for cause in CAUSES}
+        if unsure.any():
+            mask = pa.array(unsure)
+            # Arrow cannot filter string_view
+            exact, mended = self._slow(texts(column.cast(pa.large_string()).filter(mask)))
+            cleaned = pc.replace_with_mask(cleaned, mask, mended)
+            for name, values in measured.items():
+                values[unsure] = exact[name]
+        return measured, cleaned
+
+    def _slow(self, documents: list[str]) -> Cleaned:
+        """Line by line, in Python."""
+        rows = [self._lines(text) for text in documents]
+        measured = {
+            name: np.array([counts[name] for _, counts in rows], dtype=np.int64)
+            for name in ("lorem_ipsum", "curly_bracket")
+        }
+        measured["n_sentences"] = self._sentences([kept for kept, _ in rows])
+        measured["n_lines"] = np.array([c["n_lines"] for _, c in rows], dtype=np.int64)
+        for cause in CAUSES:
+            removed = [counts[cause] for _, counts in rows]
+            measured[f"n_lines_{cause}"] = np.array(removed, dtype=np.int64)
+        cleaned = ["\n".join(kept).strip() for kept, _ in rows]
+        return measured, pa.array(cleaned, pa.large_string())
 
     def _sentences(self, documents: list[list[str]]) -> NDArray[np.int64]:
         """Sentences in the kept lines of each document, int64[n_docs]."""
