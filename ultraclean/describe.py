@@ -112,6 +112,7 @@ def json_schema() -> dict[str, Any]:
         "shard_bytes": {"type": "integer"},
         "tables": tables,
         "stages": stages,
+        "foreach": _foreach(tables),
         "rounds": {
             "type": "object",
             "properties": {
@@ -133,3 +134,17 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _foreach(tables: dict[str, Any]) -> dict[str, Any]:
+    lists = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
+    group = {
+        "type": "object",
+        "properties": {
+            "each": {"anyOf": [lists, {"type": "array", "items": {"type": "object"}}]},
+            "tables": tables,
+        },
+        "required": ["each", "tables"],
+        "additionalProperties": False,
+    }
+    return {"anyOf": [group, {"type": "array", "items": group}]}

@@ -35,6 +35,7 @@ SETTINGS: dict[str, str] = {
     "shard_bytes": "input bytes per shard; frozen when a table is first run",
     "tables": "name -> list of stages",
     "stages": "the stages of the only table",
+    "foreach": "tables that are made for each of some languages, crawls or paths: each, tables",
     "rounds": "tables that are run again and again: max, until, gain, first, tables",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

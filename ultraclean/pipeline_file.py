@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ultraclean import catalog, markup
+from ultraclean import catalog, foreach, markup
 from ultraclean.catalog import unknown
 from ultraclean.errors import PipelineError, Problem
 from ultraclean.markup import Markup, Path
@@ -29,6 +29,7 @@ def parse(text: str, name: str, settings: Sequence[str] = ()) -> Pipeline:
     from ultraclean.plan import column_problems
 
     tree = markup.parse(text, name)
+    foreach.expand(tree)
     for setting in settings:
         _apply_setting(tree, setting)
     pipeline, problems = _build(tree)
@@ -257,7 +258,7 @@ def _apply_setting(tree: Markup, setting: str) -> None:
         raise PipelineError.one(where, "expected ADDRESS=VALUE, as in web.filter.c4.name=VALUE")
     value = markup.parse_scalar(text)
     top = tree.value if isinstance(tree.value, dict) else {}
-    if address in SETTINGS and address not in ("tables", "stages", "rounds"):
+    if address in SETTINGS and address not in ("tables", "stages", "rounds", "foreach"):
         top[address] = value
         return
     groups = [top.get("tables"), (top.get("rounds") or {}).get("tables")]

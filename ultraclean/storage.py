@@ -52,6 +52,14 @@ def read_bytes(path: str) -> bytes:
     return bytes(fs.cat_file(bare))
 
 
+def read_optional(path: str) -> bytes | None:
+    """The content of a file, None if there is none."""
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        return None
+
+
 @contextlib.contextmanager
 def atomic_write(path: str) -> Iterator[IO[bytes]]:
     """A stream whose content is at `path` if and only if the block ends without an error."""

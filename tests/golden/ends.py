@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ultraclean.document import KEY, PATH, POSITION, Batch, keys_of
 from ultraclean.inputs import Shard
 from ultraclean.stage import Rows, Sink, Source, Stage
+from ultraclean.stages.fit.embedding import Embedding
 from ultraclean.stages.fit.fasttext import Fasttext
 from ultraclean.stages.fit.tokenizer import Tokenizer
 from ultraclean.stages.pack.datatrove import Datatrove
@@ -188,6 +189,17 @@ def fit_fasttext(folder: Path) -> tuple[Stage, Any]:
     return stage, {name: card.get(name) for name in kept}
 
 
+def fit_embedding(folder: Path) -> tuple[Stage, Any]:
+    """Without the vectors and the head, whose last bits are those of the linear algebra at hand."""
+    stage = Embedding(positive="good", negative="bad", dim=4, min_count=1, seed=3)
+    good = [f"a good sentence about the number {i} 数" for i in range(40)]
+    bad = [f"buy cheap {i} click here now" for i in range(40)]
+    inputs = {"good": _Listed("good", good), "bad": _Listed("bad", bad)}
+    card = stage.make(inputs, str(folder / "model"), lambda f, items: [f(item) for item in items])
+    words = json.loads((folder / "model" / "tokenizer.json").read_text())
+    return stage, [{name: card[name] for name in ("settings", "counts", "tables")}, words]
+
+
 def fit_tokenizer(folder: Path) -> tuple[Stage, Any]:
     stage = Tokenizer(tables="good", vocab_size=300)
     inputs = {"good": _Listed("good", [f"a good sentence about the number {i}" for i in range(40)])}
@@ -232,6 +244,7 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     write_jsonl,
     write_dataset,
     fit_fasttext,
+    fit_embedding,
     fit_tokenizer,
     pack_tokens,
     pack_megatron,

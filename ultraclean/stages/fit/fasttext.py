@@ -125,9 +125,11 @@ class Fasttext(Artifact):
         if self.tokenizer in (None, "words", "raw") or not storage.is_local(str(self.tokenizer)):
             return []
         try:
-            storage.read_bytes(storage.expand(str(self.tokenizer)))
-        except (OSError, DataError) as error:
-            return [f"tokenizer: {error}"]
+            classifier.of_json(storage.read_bytes(storage.expand(str(self.tokenizer))).decode())
+        except FileNotFoundError:
+            return [f"{self.tokenizer}: there is no such tokenizer"]
+        except (OSError, ValueError, DataError) as error:
+            return [f"{self.tokenizer}: {error}"]
         return []
 
     def files(self) -> tuple[str, ...]:

@@ -65,12 +65,14 @@ class Shards(Artifact):
         return (self.column,)
 
     def problems(self) -> list[str]:
-        """Only of a file that is there: the tokenizer may be an artifact that is yet to be made."""
+        """Only of a file: without `.json` it may be an artifact that is yet to be made."""
         if not self.tokenizer.endswith(".json"):
             return []
         try:
             path = storage.expand(self.tokenizer)
-            if storage.is_local(path) and storage.exists(path):
+            if storage.is_local(path) and not storage.exists(path):
+                return [f"{path}: there is no such tokenizer"]
+            if storage.is_local(path):
                 self._control(path)
         except DataError as error:
             return [str(error)]

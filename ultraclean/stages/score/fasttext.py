@@ -83,8 +83,12 @@ class Fasttext(Map):
             file = fasttext_file.read(stream, model_path)
         names = [label.decode("utf-8", "replace") for label in file.labels]
         found = [] if self._plain_label() in map(_plain, names) else [self._no_label(path, names)]
-        if tokenizer not in (None, "words", "raw") and not storage.exists(tokenizer):
+        try:
+            _reader(tokenizer)
+        except FileNotFoundError:
             found.append(f"{tokenizer}: there is no such tokenizer")
+        except ValueError as error:
+            found.append(f"{tokenizer}: {error}")
         return found
 
     def open(self) -> Callable[[Batch], Batch]:

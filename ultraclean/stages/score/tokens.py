@@ -51,12 +51,12 @@ class Tokens(Map):
         return Resources(model=self.tokenizer is not None)
 
     def problems(self) -> list[str]:
-        """Only of a file that is there: the tokenizer may be an artifact that is yet to be made."""
+        """Only of a file: without `.json` it may be an artifact that is yet to be made."""
         if self.tokenizer is None or not self.tokenizer.endswith(".json"):
             return []
         try:
             path = storage.expand(self.tokenizer)
-            if storage.is_local(path) and storage.exists(path):
+            if storage.is_local(path):
                 _load(path)
         except DataError as error:
             return [str(error)]
