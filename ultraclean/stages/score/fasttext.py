@@ -84,7 +84,8 @@ class Fasttext(Map):
         names = [label.decode("utf-8", "replace") for label in file.labels]
         found = [] if self._plain_label() in map(_plain, names) else [self._no_label(path, names)]
         try:
-            _reader(tokenizer)
+            if tokenizer not in (None, "words", "raw"):
+                classifier.of_json(storage.read_bytes(tokenizer).decode())
         except FileNotFoundError:
             found.append(f"{tokenizer}: there is no such tokenizer")
         except ValueError as error:
