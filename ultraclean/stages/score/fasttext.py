@@ -24,6 +24,7 @@ from ultraclean import storage
 from ultraclean.document import Batch
 from ultraclean.errors import DataError
 from ultraclean.stage import Map, ModelRef, Resources
+from ultraclean.text import classifier
 from ultraclean.text.chain import scorer
 
 _TEXTS_AT_ONCE = 256  # bounds what normalising holds, whatever the size of a batch
