@@ -16,7 +16,7 @@ from ultraclean.errors import DataError, LedgerError, PlanError
 from ultraclean.exchange import Piece, Sketches
 from ultraclean.executors import Executor, connect
 from ultraclean.executors.base import in_order
-from ultraclean.fingerprint import fingerprint
+from ultraclean.fingerprint import fingerprint, late_fields
 from ultraclean.finished import Done, Finished, TableRows
 from ultraclean.inputs import Part, Shard
 from ultraclean.ledger import Record, SegmentLedger, digest, lock
@@ -248,6 +248,8 @@ class Engine:
         state = digest([mark, upstream.digest])
         row_counts = [record["n_out"] for record in upstream.records]
         folder = storage.join(ledger.data_folder, f"resolve-{state[:8]}")
+        if late := late_fields(stage):
+            state = digest([state, late])
         path = storage.join(ledger.folder, f"resolved-{state[:8]}.json")
         if not storage.exists(path):
             if self.executor is None:

@@ -52,6 +52,14 @@ class Placement:
     """Marks a field that says where or how fast, never what: it is no part of a fingerprint."""
 
 
+@dataclass(frozen=True)
+class Late:
+    """Marks a field of a barrier that only the last steps of `resolve` read.
+
+    A change of it does not redo sketches, nor steps: one that reads it has its value in its name.
+    """
+
+
 class Stage(BaseModel):
     """What all stages share. Subclass one of the kinds below, not this."""
 

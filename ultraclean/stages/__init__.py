@@ -41,6 +41,7 @@ STAGES: tuple[str, ...] = (
     "dedup.repeats",
     "dedup.substring",
     "dedup.ngram",
+    "dedup.semantic",
     "sample.quantile",
     "sample.random",
     "sample.reservoir",

@@ -217,7 +217,7 @@ def judge(stage: Ngram, size: tuple[int, int], tables: Iterator[pa.Table]) -> pa
     n_words, n_functions = size
     exact = bff.Exactly() if stage.filter == "exact" else None
     words = np.zeros(n_words if exact is None else 0, dtype=np.uint64)
-    made = []
+    made: list[pa.Table] = []
     for table in tables:
         grams, _ = _values(table["grams"], np.uint64)
         sizes, n_parts = _values(table["sizes"], np.int32)
