@@ -313,7 +313,7 @@ def dump(pipeline: Pipeline) -> str:
 
 def _plain_stage(stage: Stage) -> Any:
     """A stage as YAML values: its name alone, or with the fields that differ from the defaults."""
-    fields = stage.model_dump(mode="json", exclude_defaults=True)
+    fields = stage.written()
     if not fields:
         return stage.stage
     if stage.main is not None and list(fields) == [stage.main]:

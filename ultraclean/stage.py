@@ -121,6 +121,10 @@ class Stage(BaseModel):
         """Hashes of what ships beside the code and changes the output, such as prompts."""
         return ()
 
+    def written(self) -> dict[str, Any]:
+        """The fields as a pipeline file has them: those that differ from their defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     @property
     def resources(self) -> Resources:
         return Resources()

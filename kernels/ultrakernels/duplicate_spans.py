@@ -1,9 +1,12 @@
 """Spans of a document (lines, paragraphs) that occurred before in it: how many, how many characters.
 
-Rae et al. 2021 (Gopher), table A1, as datatrove counts it: each occurrence beyond the first.
+Rae et al. 2021 (Gopher), table A1: as datatrove counts it, each occurrence beyond the first; with
+`firsts`, as DCLM and dolma count it, the first one too where there is another.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numba
 import numpy as np
@@ -17,18 +20,18 @@ def reference(
     doc: NDArray[np.int64],
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
+    firsts: bool = False,
 ) -> Repeated:
     """See `duplicate_spans`."""
     spans = np.zeros(len(doc) - 1, dtype=np.int64)
     chars = np.zeros(len(doc) - 1, dtype=np.int64)
     for row in range(len(doc) - 1):
-        seen: set[str] = set()
-        for span in range(doc[row], doc[row + 1]):
-            text = data[begin[span] : end[span]].tobytes().decode()
-            if text in seen:
-                spans[row] += 1
-                chars[row] += len(text)
-            seen.add(text)
+        mine = range(doc[row], doc[row + 1])
+        texts = [data[begin[span] : end[span]].tobytes().decode() for span in mine]
+        for text, count in Counter(texts).items():
+            repeats = (count if firsts else count - 1) if count > 1 else 0
+            spans[row] += repeats
+            chars[row] += repeats * len(text)
     return spans, chars
 
 
@@ -38,6 +41,7 @@ def duplicate_spans(
     doc: NDArray[np.int64],
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
+    firsts: bool = False,
 ) -> Repeated:
     """(spans int64[n_docs], chars int64[n_docs]) repeated; characters are code points.
 
@@ -54,6 +58,7 @@ def duplicate_spans(
         capacity *= 2
     slots = np.empty(capacity, dtype=np.int64)
     hashes = np.empty(capacity, dtype=np.uint64)
+    again = np.empty(capacity, dtype=np.bool_)
     for row in range(n_docs):
         n_spans = doc[row + 1] - doc[row]
         if n_spans < 2:
@@ -76,12 +81,15 @@ def duplicate_spans(
                     break
                 slot = (slot + 1) & mask
             if seen:
-                spans[row] += 1
+                times = 2 if firsts and not again[slot] else 1
+                again[slot] = True
+                spans[row] += times
                 for at in range(begin[span], end[span]):
-                    chars[row] += (data[at] & 0xC0) != 0x80
+                    chars[row] += times * ((data[at] & 0xC0) != 0x80)
             else:
                 slots[slot] = span
                 hashes[slot] = value
+                again[slot] = False
     return spans, chars
 
 

@@ -1,4 +1,4 @@
-"""How many different words of a short list occur in each document."""
+"""How many words of a short list occur in each document."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def reference(
     wanted: NDArray[np.uint8],
     wanted_offsets: NDArray[np.int64],
     wanted_hashes: NDArray[np.uint64],
+    repeats: bool,
 ) -> NDArray[np.int64]:
     """See `members`."""
     listed = {wanted[a:b].tobytes() for a, b in itertools.pairwise(wanted_offsets)}
     words = [joined[a : a + size].tobytes() for a, size in zip(begin, n_bytes, strict=True)]
-    found = [len(listed & set(words[a:b])) for a, b in itertools.pairwise(doc)]
+    kind = list if repeats else set
+    found = [sum(word in listed for word in kind(words[a:b])) for a, b in itertools.pairwise(doc)]
     return np.array(found, dtype=np.int64)
 
 
@@ -36,8 +38,9 @@ def members(
     wanted: NDArray[np.uint8],
     wanted_offsets: NDArray[np.int64],
     wanted_hashes: NDArray[np.uint64],
+    repeats: bool,
 ) -> NDArray[np.int64]:
-    """Different words of the list per document, int64[n_docs].
+    """Words of the list per document, int64[n_docs]: different ones, or with `repeats` all.
 
     `wanted_hashes` is sorted and the words of the list, all different, are in its order in
     `wanted`, cut by `wanted_offsets`.
@@ -63,7 +66,7 @@ def members(
                     if wanted[start + k] != joined[begin[word] + k]:
                         same = False
                         break
-                if same and last_row[place] != row:
+                if same and (repeats or last_row[place] != row):
                     last_row[place] = row
                     found[row] += 1
                 place += 1

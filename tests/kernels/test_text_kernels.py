@@ -15,9 +15,11 @@ from ultrakernels import (
     members,
     newline_spans,
     nonblank_lines,
+    repeated_ngrams,
     split_words,
     strip_ends,
     top_ngrams,
+    word_breaks,
 )
 
 from ultraclean.text import characters
@@ -105,6 +107,37 @@ def test_duplicate_ngrams(words: Words) -> None:
     same(duplicate_ngrams.duplicate_ngrams(*arguments), duplicate_ngrams.reference(*arguments))
 
 
+def test_repeated_ngrams(words: Words) -> None:
+    for max_n in (2, 4, 10):
+        arguments = (*tokens(words), max_n)
+        same(repeated_ngrams.repeated_ngrams(*arguments), repeated_ngrams.reference(*arguments))
+
+
+def test_word_breaks(text: Utf8) -> None:
+    from ultraclean.text import word_boundaries
+
+    for wanted in (characters.alphanumeric(), np.ones(0x110000, dtype=np.bool_)):
+        arguments = (text.data, text.offsets, word_boundaries.table(), wanted)
+        same(word_breaks.word_breaks(*arguments), word_breaks.reference(*arguments))
+
+
+def test_word_breaks_of_every_pair_of_classes() -> None:
+    from ultraclean.text import word_boundaries
+
+    table = word_boundaries.table()
+    found = [np.flatnonzero(table == entry)[0] for entry in np.unique(table)]
+    chars = [chr(code) for code in found if not 0xD800 <= code < 0xE000]
+    assert {int(table[ord(char)]) & 0x7F for char in chars} == set(range(len(word_breaks.CLASSES)))
+    rng = random.Random(2)
+    texts = [
+        a + b + c for a, b in itertools.product(chars, chars) for c in ("a", "1", "", "\u0308ב")
+    ]
+    texts += ["".join(rng.choices(chars, k=12)) for _ in range(300)]
+    every = of_strings(texts)
+    arguments = (every.data, every.offsets, table, np.ones(0x110000, dtype=np.bool_))
+    same(word_breaks.word_breaks(*arguments), word_breaks.reference(*arguments))
+
+
 def test_equal_hashes_are_not_taken_for_equal_words(words: Words) -> None:
     constant = np.zeros_like(words.hashes)
     blind = (*tokens(words)[:4], constant, words.doc)
@@ -129,12 +162,14 @@ def test_newline_spans_and_what_repeats_in_them(text: Utf8) -> None:
         arguments = (text.data, text.offsets[:-1], text.offsets[1:], min_run)
         spans = newline_spans.newline_spans(*arguments)
         same(spans, newline_spans.reference(*arguments))
-        repeated = duplicate_spans.duplicate_spans(text.data, *spans)
-        same(repeated, duplicate_spans.reference(text.data, *spans))
+        for firsts in (False, True):
+            repeated = duplicate_spans.duplicate_spans(text.data, *spans, firsts)
+            same(repeated, duplicate_spans.reference(text.data, *spans, firsts))
 
 
 def test_strip_ends(text: Utf8) -> None:
-    arguments = (text.data, text.offsets, characters.table(), characters.SPACE)
+    spans = (text.offsets[:-1], text.offsets[1:])
+    arguments = (text.data, *spans, characters.table(), characters.SPACE)
     same(strip_ends.strip_ends(*arguments), strip_ends.reference(*arguments))
 
 
@@ -152,11 +187,12 @@ def test_nonblank_lines(text: Utf8) -> None:
 
 def test_members(words: Words) -> None:
     listed = word_list(["the", "ab", "中", "nowhere", "é", "the"])
-    arguments = (
-        *(words.joined, words.begin, words.n_bytes, words.hashes, words.doc),
-        *(listed.data, listed.offsets, listed.hashes),
-    )
-    same(members.members(*arguments), members.reference(*arguments))
+    for repeats in (False, True):
+        arguments = (
+            *(words.joined, words.begin, words.n_bytes, words.hashes, words.doc),
+            *(listed.data, listed.offsets, listed.hashes, repeats),
+        )
+        same(members.members(*arguments), members.reference(*arguments))
 
 
 def test_bytes_that_are_not_utf8_stay_inside_the_buffer() -> None:

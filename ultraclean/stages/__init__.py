@@ -31,6 +31,7 @@ STAGES: tuple[str, ...] = (
     "filter.gopher_quality",
     "filter.c4",
     "filter.fineweb",
+    "filter.fineweb2",
     "filter.datatrove",
     "filter.takedown",
     "filter.where",

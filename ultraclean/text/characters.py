@@ -83,3 +83,11 @@ def _marked(chars: frozenset[str]) -> NDArray[np.uint8]:
 def marked(chars: Iterable[str]) -> NDArray[np.uint8]:
     """The table with the bit `MARKED` on the given characters."""
     return _marked(frozenset(chars))
+
+
+@functools.cache
+def alphanumeric() -> NDArray[np.bool_]:
+    """bool[0x110000]: what `str.isalnum` says of each code point."""
+    found = np.array([chr(code).isalnum() for code in range(sys.maxunicode + 1)])
+    found.setflags(write=False)
+    return found

@@ -5,6 +5,8 @@
 datatrove splits English into (0.3 and later). Use it for decisions equal to a datatrove run.
 Of the two it is the nearer to the published FineWeb, whose decisions were made on tokens that
 split punctuation off, too; by an older datatrove with NLTK's tokenizer, which neither reproduces.
+`uniseg`: what lies between Unicode's word boundaries and begins with a letter or digit, which is
+what DCLM splits into. A run of Chinese is as many words as it has characters, of Thai one.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from ultraclean.text import characters
 from ultraclean.text.buffers import of_strings, utf8
 
-WordSplitter = Literal["whitespace", "spacy"]
+WordSplitter = Literal["whitespace", "spacy", "uniseg"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,16 @@ class Words:
         total = np.zeros(len(values) + 1, dtype=np.int64)
         np.cumsum(values, out=total[1:])
         return total[self.doc[1:]] - total[self.doc[:-1]]
+
+    def median_chars(self) -> NDArray[np.float64]:
+        """Median length of the words of each document; 0 where there are none, float64[n_docs]."""
+        counts = self.counts
+        order = np.lexsort((self.n_chars, np.repeat(np.arange(len(counts)), counts)))
+        ordered = np.append(self.n_chars[order], 0).astype(np.float64)
+        middle = self.doc[:-1] + counts // 2
+        other = middle - (counts % 2 == 0)
+        medians = (ordered[middle] + ordered[np.maximum(other, 0)]) / 2
+        return np.where(counts == 0, 0.0, medians)
 
     def filter(self, keep: NDArray[np.bool_]) -> Self:
         """The words of the kept documents; the bytes are shared, not copied."""
@@ -94,9 +106,39 @@ def spacy_words(column: pa.Array) -> Words:
     return _measured(doc, n_bytes, joined)
 
 
+def uniseg_words(column: pa.Array) -> Words:
+    """A view: words between Unicode's word boundaries that begin with a letter or digit."""
+    from ultraclean.text.word_boundaries import split
+
+    return _measured(*split(column))
+
+
+def n_plain_words(column: pa.Array) -> NDArray[np.int64]:
+    """A view: words between ASCII white space or NUL that begin with a letter or digit, int64[n_docs].
+
+    fastText's splitter, with which DCLM counts the words of a page.
+    """
+    from ultrakernels.measure_words import measure_words
+    from ultrakernels.split_words import split_words
+
+    text = utf8(column)
+    spaces = characters.marked(" \n\r\t\v\f\0")
+    doc, n_bytes, joined = split_words(text.data, text.offsets, spaces, characters.MARKED)
+    begin = np.zeros(len(n_bytes), dtype=np.int64)
+    np.cumsum(n_bytes[:-1], dtype=np.int64, out=begin[1:])
+    lead = joined[begin]
+    first = 1 + (lead >= 0xC0).astype(np.int32) + (lead >= 0xE0) + (lead >= 0xF0)
+    first = np.minimum(first, n_bytes)
+    wanted = characters.alphanumeric().view(np.uint8)
+    total = np.zeros(len(n_bytes) + 1, dtype=np.int64)
+    np.cumsum(measure_words(joined, begin, first, wanted)[2], out=total[1:])
+    return np.diff(total[doc])
+
+
 SPLITTERS: Final[dict[WordSplitter, Callable[[pa.Array], Words]]] = {
     "whitespace": whitespace_words,
     "spacy": spacy_words,
+    "uniseg": uniseg_words,
 }
 
 
@@ -129,8 +171,11 @@ def word_list(words: Sequence[str]) -> WordList:
     return WordList(text.data, text.offsets, hashes)
 
 
-def n_listed(words: Words, listed: WordList) -> NDArray[np.int64]:
-    """How many different words of the list each document has, int64[n_docs]."""
+def n_listed(words: Words, listed: WordList, *, repeats: bool = False) -> NDArray[np.int64]:
+    """How many different words of the list each document has, int64[n_docs].
+
+    With `repeats`, how many words of it are on the list, each as often as it occurs.
+    """
     from ultrakernels.members import members
 
     return np.asarray(
@@ -143,5 +188,6 @@ def n_listed(words: Words, listed: WordList) -> NDArray[np.int64]:
             listed.data,
             listed.offsets,
             listed.hashes,
+            repeats,
         )
     )

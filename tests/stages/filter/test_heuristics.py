@@ -22,7 +22,7 @@ from ultraclean.document import Batch
 from ultraclean.stage import Decision, Filter
 from ultraclean.stages.filter.c4 import C4
 from ultraclean.stages.filter.fineweb import Fineweb
-from ultraclean.stages.filter.gopher_quality import GopherQuality
+from ultraclean.stages.filter.gopher_quality import ORDER, GopherQuality
 from ultraclean.stages.filter.gopher_repetition import GopherRepetition
 from ultraclean.stages.filter.length import Length
 
@@ -127,7 +127,7 @@ def test_gopher_quality_reaches_every_reason() -> None:
     }
     decision = judge(GopherQuality(), *texts.values(), PROSE * 5)
     assert reasons(decision) == [*texts, None]
-    assert tuple(texts) == GopherQuality.reasons
+    assert tuple(texts) == ORDER["datatrove"]
     assert decision.value[0] == 3
     assert decision.threshold[0] == 50
     assert decision.numbers["n_words"][-1] == 75

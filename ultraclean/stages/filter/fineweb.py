@@ -9,22 +9,22 @@ Deliberately different: all measures are taken for every document, and off is No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ultraclean.document import Batch, n_chars
-from ultraclean.errors import MissingExtra
-from ultraclean.stage import Decision, Filter, absent, at_least, at_most, decide
+from ultraclean.document import Batch
+from ultraclean.stage import Decision, absent, at_least, at_most, decide
+from ultraclean.stages.filter.rule_set import RuleSet, SplitsWords
 from ultraclean.text.characters import TERMINAL
 from ultraclean.text.lines import NonblankLines
-from ultraclean.text.ratios import ratio
-from ultraclean.text.words import SPLITTERS, WordSplitter
+from ultraclean.text.web import measure
+from ultraclean.text.words import SPLITTERS
 
 
-class Fineweb(Filter):
+class Fineweb(SplitsWords, RuleSet):
     stage: ClassVar[str] = "filter.fineweb"
     paper: ClassVar[str] = "Penedo et al. 2024 (FineWeb), 3.6; semantics of datatrove 0.10.1"
     reasons: ClassVar[tuple[str, ...]] = (
@@ -34,15 +34,8 @@ class Fineweb(Filter):
         "repeated_line_chars",
         "list",
     )
-    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
-
     dialect: Literal["datatrove"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
-    )
-    words: WordSplitter = Field(
-        default="whitespace",
-        description="what a word is: `whitespace` splits on white space; `spacy` gives the tokens "
-        "that datatrove sees",
     )
     min_ended_line_fraction: float | None = Field(
         default=0.12, ge=0, description="fewest lines whose last character ends a sentence"
@@ -73,15 +66,6 @@ class Fineweb(Filter):
                 raise ValueError(f"end_chars: {end!r} is not one character")
         return self
 
-    def needs(self) -> tuple[str, ...]:
-        return ("text",)
-
-    def missing_extras(self) -> list[MissingExtra]:
-        return super().missing_extras() if self.words == "spacy" else []
-
-    def distributions(self) -> tuple[str, ...]:
-        return ("spacy",) if self.words == "spacy" else ()
-
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
         ends = TERMINAL if self.end_chars is None else frozenset(self.end_chars)
@@ -100,20 +84,10 @@ class Fineweb(Filter):
         ]
 
         def judge(batch: Batch) -> Decision:
-            lines = batch.view("text", look)
-            words = batch.view("text", split)
-            chars = batch.view("text", n_chars) - lines.n_newlines
-            measured = {
-                "empty": lines.n_lines == 0,
-                "ended_line_fraction": ratio(lines.n_ended, lines.n_lines),
-                "short_line_fraction": ratio(lines.n_short, lines.n_lines),
-                "repeated_line_char_fraction": ratio(lines.repeated_chars, chars),
-                "newlines_per_word": ratio(lines.n_newlines, words.counts),
-            }
+            measured = measure(batch, split, look)
             if self.allow_no_ended_line:
-                measured[ended] = np.where(
-                    lines.n_ended == 0, np.nan, measured["ended_line_fraction"]
-                )
+                share = measured["ended_line_fraction"]
+                measured[ended] = np.where(share == 0, np.nan, share)
             return decide(measured, rules)
 
         return judge

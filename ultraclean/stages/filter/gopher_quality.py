@@ -1,8 +1,15 @@
 """Drops documents that do not look like prose: too short, too long, symbols, bullets, ellipses.
 
-Rae et al. 2021 (Gopher, arXiv 2112.11446), section A1.1, in the reading of datatrove 0.10.1, with
-which the FineWeb recipe runs: words made of punctuation alone do not count for length and number
-of words, all words count for the other shares; the two symbol shares have one threshold.
+Rae et al. 2021 (Gopher, arXiv 2112.11446), section A1.1, in one of three readings (`dialect`;
+measured by `ultraclean.text.prose`):
+
+- `datatrove` 0.10.1, with which the FineWeb recipe runs: words made of punctuation alone do not
+  count for length and number of words, all words count for the other shares; the two symbol shares
+  have one threshold; two *different* stop words are wanted.
+- `dclm` (mlfoundations/dclm, the filters of DCLM-Baseline in their order): words that begin with
+  a letter or digit are counted; hash signs and ellipses are one share; stop words in any case.
+- `dolma` 1.2.1 (tagger gopher_v1, thresholds of the mixer of Dolma 1.5): the *median* length of
+  words; the share of words that have a symbol.
 
 Deliberately different: all measures are taken for every document, off is None (datatrove: 0 or
 None), and the minimum share of words with a letter is named as the minimum that it is.
@@ -13,22 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from ultraclean.document import Batch
-from ultraclean.errors import MissingExtra
-from ultraclean.stage import Decision, Filter, at_least, at_most, decide
-from ultraclean.text import characters
-from ultraclean.text.lines import line_marks
-from ultraclean.text.ratios import ratio
-from ultraclean.text.words import SPLITTERS, WordSplitter, n_listed, word_list
+from ultraclean.stage import Decision, Rule, absent, at_least, at_most, decide
+from ultraclean.stages.filter.rule_set import RuleSet, SplitsWords, in_order
+from ultraclean.text.prose import DIALECTS
+from ultraclean.text.words import SPLITTERS, word_list
 
-
-class GopherQuality(Filter):
-    stage: ClassVar[str] = "filter.gopher_quality"
-    paper: ClassVar[str] = "Rae et al. 2021 (Gopher), A1.1; semantics of datatrove 0.10.1"
-    reasons: ClassVar[tuple[str, ...]] = (
+ORDER: Mapping[str, tuple[str, ...]] = {
+    "datatrove": (
         "too_few_words",
         "too_many_words",
         "short_words",
@@ -39,34 +40,60 @@ class GopherQuality(Filter):
         "too_many_ellipsis_lines",
         "too_few_alphabetic_words",
         "too_few_stop_words",
-    )
-    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
+    ),
+    "dclm": (
+        "too_few_words",
+        "too_many_words",
+        "empty",
+        "short_words",
+        "long_words",
+        "too_many_symbols",
+        "too_many_bullet_lines",
+        "too_many_ellipsis_lines",
+        "too_few_alphabetic_words",
+        "too_few_stop_words",
+    ),
+    "dolma": (
+        "too_few_words",
+        "too_many_words",
+        "short_words",
+        "long_words",
+        "too_many_symbols",
+        "too_few_alphabetic_words",
+        "too_few_stop_words",
+        "too_many_bullet_lines",
+        "too_many_ellipsis_lines",
+    ),
+}
 
-    dialect: Literal["datatrove"] = Field(
+
+class GopherQuality(SplitsWords, RuleSet):
+    stage: ClassVar[str] = "filter.gopher_quality"
+    paper: ClassVar[str] = "Rae et al. 2021 (Gopher), A1.1; as datatrove, DCLM or dolma"
+    reasons: ClassVar[tuple[str, ...]] = (*ORDER["datatrove"], "empty", "too_many_symbols")
+
+    dialect: Literal["datatrove", "dclm", "dolma"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
     )
-    words: WordSplitter = Field(
-        default="whitespace",
-        description="what a word is: `whitespace` splits on white space; `spacy` gives the tokens "
-        "that datatrove sees",
-    )
     min_words: int | None = Field(
-        default=50, ge=0, description="fewest words that are not punctuation alone"
+        default=50, ge=0, description="fewest words that count: not punctuation alone (dolma: all)"
     )
-    max_words: int | None = Field(
-        default=100_000, ge=0, description="most words that are not punctuation alone"
-    )
+    max_words: int | None = Field(default=100_000, ge=0, description="most words that count")
     min_mean_word_chars: float | None = Field(
-        default=3, ge=0, description="least mean length of the words that are not punctuation alone"
+        default=3, ge=0, description="least mean (dolma: median) length of the words that count"
     )
     max_mean_word_chars: float | None = Field(
-        default=10, ge=0, description="greatest mean length of those words"
+        default=10, ge=0, description="greatest mean (dolma: median) length of those words"
     )
     max_symbol_fraction: float | None = Field(
-        default=0.1, ge=0, description="most hash signs, and most ellipses, per word"
+        default=0.1,
+        ge=0,
+        description="most hash signs, and most ellipses, per word; one sum but in datatrove",
     )
     max_bullet_line_fraction: float | None = Field(
-        default=0.9, ge=0, description="most lines that begin with a bullet (`•` or `-`)"
+        default=0.9,
+        ge=0,
+        description="most lines that begin with a bullet: `•` or `-`, and what the dialect adds",
     )
     max_ellipsis_line_fraction: float | None = Field(
         default=0.3, ge=0, description="most lines that end in an ellipsis"
@@ -75,32 +102,31 @@ class GopherQuality(Filter):
         default=0.8, ge=0, description="fewest words that have a letter"
     )
     min_stop_words: int | None = Field(
-        default=2, ge=0, description="fewest different words of `stop_words`"
+        default=2, ge=0, description="fewest words of `stop_words`; in datatrove different ones"
     )
     stop_words: tuple[str, ...] = Field(
         default=("the", "be", "to", "of", "and", "that", "have", "with"),
-        description="words that prose of the language has; compared as they are written",
+        description="words that prose of the language has; as written, dclm: in lower case",
     )
-
-    def needs(self) -> tuple[str, ...]:
-        return ("text",)
-
-    def missing_extras(self) -> list[MissingExtra]:
-        return super().missing_extras() if self.words == "spacy" else []
-
-    def distributions(self) -> tuple[str, ...]:
-        return ("spacy",) if self.words == "spacy" else ()
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
+        measure = DIALECTS[self.dialect]
         stop_words = word_list(self.stop_words)
-        rules = [
+        rules = in_order(self._rules(), ORDER[self.dialect])
+        return lambda batch: decide(measure(batch, split, stop_words), rules)
+
+    def _rules(self) -> list[Rule]:
+        length = "median_word_chars" if self.dialect == "dolma" else "mean_word_chars"
+        return [
             at_least("too_few_words", "n_words", self.min_words),
             at_most("too_many_words", "n_words", self.max_words),
-            at_least("short_words", "mean_word_chars", self.min_mean_word_chars),
-            at_most("long_words", "mean_word_chars", self.max_mean_word_chars),
+            absent("empty", "empty"),
+            at_least("short_words", length, self.min_mean_word_chars),
+            at_most("long_words", length, self.max_mean_word_chars),
             at_most("too_many_hashes", "hash_fraction", self.max_symbol_fraction),
             at_most("too_many_ellipses", "ellipsis_fraction", self.max_symbol_fraction),
+            at_most("too_many_symbols", "symbol_fraction", self.max_symbol_fraction),
             at_most("too_many_bullet_lines", "bullet_line_fraction", self.max_bullet_line_fraction),
             at_most(
                 "too_many_ellipsis_lines",
@@ -114,25 +140,3 @@ class GopherQuality(Filter):
             ),
             at_least("too_few_stop_words", "n_stop_words", self.min_stop_words),
         ]
-
-        def judge(batch: Batch) -> Decision:
-            words = batch.view("text", split)
-            lines = batch.view("text", line_marks)
-            counted = (words.classes & characters.NOT_PUNCTUATION) != 0
-            n_words = words.per_doc(counted.astype(np.int64))
-            alphabetic = (words.classes & characters.ALPHA) != 0
-            measured = {
-                "n_words": n_words,
-                "mean_word_chars": ratio(words.per_doc(words.n_chars * counted), n_words),
-                "hash_fraction": ratio(lines["n_hashes"], words.counts),
-                "ellipsis_fraction": ratio(lines["n_ellipses"], words.counts),
-                "bullet_line_fraction": ratio(lines["n_bullet_lines"], lines["n_lines"]),
-                "ellipsis_line_fraction": ratio(lines["n_ellipsis_lines"], lines["n_lines"]),
-                "alphabetic_word_fraction": ratio(
-                    words.per_doc(alphabetic.astype(np.int64)), words.counts
-                ),
-                "n_stop_words": n_listed(words, stop_words),
-            }
-            return decide(measured, rules)
-
-        return judge

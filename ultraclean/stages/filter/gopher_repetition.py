@@ -1,59 +1,75 @@
 """Drops documents that repeat themselves: lines, paragraphs, and word n-grams.
 
-Rae et al. 2021 (Gopher, arXiv 2112.11446), table A1, in the reading of datatrove 0.10.1, with
-which the FineWeb recipe runs: a line or paragraph is repeated each time beyond the first, blank
-lines vanish with the newlines around them, shares are of all characters of the raw text, the most
-frequent n-gram is measured with its spaces, and repeated n-grams are compared without spaces.
+Rae et al. 2021 (Gopher, arXiv 2112.11446), table A1, in one of three readings that give different
+decisions on the same text (`dialect`; measured by `ultraclean.text.repetition`):
+
+- `datatrove` 0.10.1, with which the FineWeb recipe runs: what is repeated is each occurrence beyond
+  the first. Order: paragraphs, lines, n-grams.
+- `dclm` (mlfoundations/dclm, `massive_web_repetition_filters`): every occurrence of what occurs
+  twice. Words are Unicode's, without punctuation. Order: lines, paragraphs, n-grams.
+- `dolma` 1.2.1 (tagger gopher_v1, thresholds of the mixer of Dolma 1.5): every occurrence, blank
+  lines too; no paragraphs. Dolma's mixer names `most_common_2gram` where its tagger writes
+  `most_common_2grams`, so its rules on the most frequent n-gram never fired: set them to none to do
+  as the published Dolma did.
 
 Deliberately different: every share is measured for every document, off is None (datatrove: 0 or
-None), and each n has its own field and reason.
+None), and each n has its own field and reason. dolma has no order; ours is that of its file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ultraclean.document import Batch, n_chars
-from ultraclean.errors import MissingExtra
-from ultraclean.stage import Decision, Filter, Rule, absent, at_most, decide
-from ultraclean.text.lines import repeated_lines, repeated_paragraphs
-from ultraclean.text.ratios import ratio
-from ultraclean.text.words import SPLITTERS, Words, WordSplitter
+from ultraclean.document import Batch
+from ultraclean.stage import Decision, Rule, absent, at_most, decide
+from ultraclean.stages.filter.rule_set import RuleSet, SplitsWords, in_order
+from ultraclean.text.repetition import DIALECTS, REPEATED_SIZES, TOP_SIZES
+from ultraclean.text.words import SPLITTERS
 
-TOP_SIZES = (2, 3, 4)
-REPEATED_SIZES = (5, 6, 7, 8, 9, 10)
+NGRAMS = (*(f"top_{n}gram" for n in TOP_SIZES), *(f"repeated_{n}grams" for n in REPEATED_SIZES))
+ORDER: Mapping[str, tuple[str, ...]] = {
+    "datatrove": (
+        "empty",
+        "repeated_paragraphs",
+        "repeated_paragraph_chars",
+        "repeated_lines",
+        "repeated_line_chars",
+        *NGRAMS,
+    ),
+    "dclm": (
+        "empty",
+        "repeated_lines",
+        "repeated_paragraphs",
+        "repeated_line_chars",
+        "repeated_paragraph_chars",
+        *NGRAMS,
+    ),
+    "dolma": ("repeated_lines", "repeated_line_chars", *NGRAMS),
+}
 
 
 def _share(what: str, default: float) -> Any:
     return Field(default=default, ge=0, description=f"most {what}; none: not tested")
 
 
-class GopherRepetition(Filter):
+class GopherRepetition(SplitsWords, RuleSet):
     stage: ClassVar[str] = "filter.gopher_repetition"
-    paper: ClassVar[str] = "Rae et al. 2021 (Gopher), table A1; semantics of datatrove 0.10.1"
-    reasons: ClassVar[tuple[str, ...]] = (
-        "empty",
-        "repeated_paragraphs",
-        "repeated_paragraph_chars",
-        "repeated_lines",
-        "repeated_line_chars",
-        *(f"top_{n}gram" for n in TOP_SIZES),
-        *(f"repeated_{n}grams" for n in REPEATED_SIZES),
-    )
-    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
+    paper: ClassVar[str] = "Rae et al. 2021 (Gopher), table A1; as datatrove, DCLM or dolma"
+    reasons: ClassVar[tuple[str, ...]] = ORDER["datatrove"]
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dclm": {"words": "uniseg"},
+        "dolma": {
+            "max_repeated_paragraph_fraction": None,
+            "max_repeated_paragraph_char_fraction": None,
+            "max_repeated_line_char_fraction": 0.3,
+        },
+    }
 
-    dialect: Literal["datatrove"] = Field(
+    dialect: Literal["datatrove", "dclm", "dolma"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
-    )
-    words: WordSplitter = Field(
-        default="whitespace",
-        description="what a word is: `whitespace` splits on white space; `spacy` gives the tokens "
-        "that datatrove sees",
     )
     max_repeated_paragraph_fraction: float | None = _share(
         "paragraphs that occurred before, of all paragraphs", 0.3
@@ -77,34 +93,18 @@ class GopherRepetition(Filter):
     max_repeated_9gram_fraction: float | None = _share("characters in repeated 9-grams", 0.11)
     max_repeated_10gram_fraction: float | None = _share("characters in repeated 10-grams", 0.10)
 
-    def needs(self) -> tuple[str, ...]:
-        return ("text",)
-
-    def missing_extras(self) -> list[MissingExtra]:
-        return super().missing_extras() if self.words == "spacy" else []
-
-    def distributions(self) -> tuple[str, ...]:
-        return ("spacy",) if self.words == "spacy" else ()
+    @model_validator(mode="after")
+    def _dialect_has_the_rules(self) -> Self:
+        for name in ("max_repeated_paragraph_fraction", "max_repeated_paragraph_char_fraction"):
+            if self.dialect == "dolma" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: the dialect dolma has no rule on paragraphs")
+        return self
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
-        rules = self._rules()
-
-        def judge(batch: Batch) -> Decision:
-            chars = batch.view("text", n_chars)
-            paragraphs = batch.view("text", repeated_paragraphs)
-            lines = batch.view("text", repeated_lines)
-            measured: dict[str, NDArray[Any]] = {
-                "empty": chars == 0,
-                "repeated_paragraph_fraction": ratio(paragraphs.n_repeated, paragraphs.n_pieces),
-                "repeated_paragraph_char_fraction": ratio(paragraphs.repeated_chars, chars),
-                "repeated_line_fraction": ratio(lines.n_repeated, lines.n_pieces),
-                "repeated_line_char_fraction": ratio(lines.repeated_chars, chars),
-            }
-            measured |= _ngram_fractions(batch.view("text", split), chars)
-            return decide(measured, rules)
-
-        return judge
+        measure = DIALECTS[self.dialect]
+        rules = in_order(self._rules(), ORDER[self.dialect])
+        return lambda batch: decide(measure(batch, split), rules)
 
     def _rules(self) -> list[Rule]:
         return [
@@ -137,19 +137,3 @@ class GopherRepetition(Filter):
                 "repeated_10grams", "repeated_10gram_fraction", self.max_repeated_10gram_fraction
             ),
         ]
-
-
-def _ngram_fractions(words: Words, chars: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Shares of the text's characters that its most frequent and its repeated n-grams cover."""
-    from ultrakernels.duplicate_ngrams import duplicate_ngrams
-    from ultrakernels.top_ngrams import top_ngrams
-
-    tokens = (words.joined, words.begin, words.n_bytes, words.n_chars, words.hashes, words.doc)
-    top = top_ngrams(*tokens, TOP_SIZES[-1])
-    repeated = duplicate_ngrams(*tokens, np.array(REPEATED_SIZES, dtype=np.int64))
-    fractions = {
-        f"top_{n}gram_fraction": ratio(top[:, column], chars) for column, n in enumerate(TOP_SIZES)
-    }
-    for column, n in enumerate(REPEATED_SIZES):
-        fractions[f"repeated_{n}gram_fraction"] = ratio(repeated[:, column], chars)
-    return fractions

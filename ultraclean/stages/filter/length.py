@@ -5,23 +5,23 @@ Our own; the limits of a model or a format, not a quality rule. Characters are c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ultraclean.document import Batch, n_bytes, n_chars
-from ultraclean.errors import MissingExtra
-from ultraclean.stage import Decision, Filter, Rule, at_least, at_most, decide
-from ultraclean.text.words import SPLITTERS, WordSplitter
+from ultraclean.stage import Decision, Rule, at_least, at_most, decide
+from ultraclean.stages.filter.rule_set import SplitsWords
+from ultraclean.text.words import SPLITTERS
 
 
 def _limit(what: str) -> Any:
     return Field(default=None, ge=0, description=f"{what} of the text; none: not tested")
 
 
-class Length(Filter):
+class Length(SplitsWords):
     stage: ClassVar[str] = "filter.length"
     paper: ClassVar[str] = "our own"
     reasons: ClassVar[tuple[str, ...]] = (
@@ -32,17 +32,12 @@ class Length(Filter):
         "too_few_bytes",
         "too_many_bytes",
     )
-    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
-
     min_chars: int | None = _limit("fewest characters")
     max_chars: int | None = _limit("most characters")
     min_words: int | None = _limit("fewest words")
     max_words: int | None = _limit("most words")
     min_bytes: int | None = _limit("fewest bytes of UTF-8")
     max_bytes: int | None = _limit("most bytes of UTF-8")
-    words: WordSplitter = Field(
-        default="whitespace", description="what a word is: `whitespace` or `spacy`"
-    )
 
     @model_validator(mode="after")
     def _limits_make_sense(self) -> Self:
@@ -56,12 +51,6 @@ class Length(Filter):
             if low is not None and high is not None and low > high:
                 raise ValueError(f"min_{unit} ({low}) is more than max_{unit} ({high})")
         return self
-
-    def needs(self) -> tuple[str, ...]:
-        return ("text",)
-
-    def missing_extras(self) -> list[MissingExtra]:
-        return super().missing_extras() if self.words == "spacy" else []
 
     def open(self) -> Callable[[Batch], Decision]:
         split = SPLITTERS[self.words]
