@@ -90,7 +90,7 @@ def _mark(
         regionals = 0
         while at < end:
             code, size = decode(data, at, end)
-            entry = np.int64(breaks[code])
+            entry = int(np.int64(breaks[code]))
             this = entry & ~PICTOGRAPHIC
             skipped = _EXTEND <= this <= _FORMAT
             if last < 0:
