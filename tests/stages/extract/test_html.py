@@ -16,7 +16,9 @@ import pytest
 
 from ultraclean.document import Batch
 from ultraclean.guard import Guard
-from ultraclean.stages.extract.html import Html, decode, extract, extractor_of
+from ultraclean.stages.extract.html import Html, extract
+from ultraclean.text.extractors import Settings, open_extractors
+from ultraclean.text.page_characters import decode
 
 PROSE = "Der Text einer Seite, mit Grüßen und ein paar Sätzen, die man lesen kann. "
 PAGE = f"""<html><head><title>T</title><style>p {{}}</style></head><body>
@@ -26,7 +28,7 @@ PAGE = f"""<html><head><title>T</title><style>p {{}}</style></head><body>
 WORD = re.compile(r"\w+")
 
 
-@pytest.fixture(scope="module", params=["trafilatura", "resiliparse"])
+@pytest.fixture(scope="module", params=["blocks", "trafilatura", "resiliparse", "justext"])
 def opened(request: pytest.FixtureRequest) -> Callable[[Batch], Batch]:
     return Html(extractor=request.param).open()
 
@@ -37,7 +39,7 @@ def test_a_page(opened: Callable[[Batch], Batch]) -> None:
     assert done.names == ["id", "text", "_error"]
     text = done["text"][0].as_py()
     assert "Eine Überschrift" in text
-    assert text.count("Grüßen") == 7
+    assert text.count("Grüßen") == 7, text
     assert not any(word in text for word in ("Home", "spin", "Copyright", "<p>"))
     assert done["_error"].null_count == 2
 
@@ -144,7 +146,10 @@ def f1(text: str, expected: str) -> float:
     return 2 * both / max(1, sum(ours.values()) + sum(theirs.values()))
 
 
-@pytest.mark.parametrize(("extractor", "least"), [("trafilatura", 0.92), ("resiliparse", 0.84)])
+@pytest.mark.parametrize(
+    ("extractor", "least"),
+    [("trafilatura", 0.92), ("resiliparse", 0.84), ("blocks", 0.92), ("justext", 0.7)],
+)
 def test_real_articles(shared_data: Path, extractor: Any, least: float) -> None:
     with gzip.open(shared_data / "web" / "article_extraction.jsonl.gz") as lines:
         rows = [json.loads(line) for line in lines][:30]
@@ -155,24 +160,108 @@ def test_real_articles(shared_data: Path, extractor: Any, least: float) -> None:
 
 
 def test_fallbacks_find_text_where_the_fast_mode_finds_none() -> None:
-    both = extractor_of("trafilatura", 200)
-    assert both(("<div>Only a short line of words here</div>", None)) == (
+    both = open_extractors(Settings(("trafilatura",)))
+    assert both(("<div>Only a short line of words here</div>", None, None)).text == (
         "Only a short line of words here"
     )
-    assert both(("<html><body></body></html>", None)) == ""
+    assert both(("<html><body></body></html>", None, None)).text == ""
     # a reference to half of a surrogate pair is a replacement, as in browsers, or nothing
-    assert both((f"<p>{PROSE}&#xD800;&#0;</p>", None)).encode().startswith(b"Der Text")
+    page = f"<p>{PROSE}&#xD800;&#0;</p>"
+    for name in ("blocks", "trafilatura", "resiliparse", "justext"):
+        text = open_extractors(Settings((name,)))((page, None, None)).text
+        text.encode()
+        assert name == "justext" or text.startswith("Der Text")
+
+
+def test_unions() -> None:
+    page = PAGE.replace("</article>", "<ul><li>Ein Punkt</li></ul></article>")
+    batch = Batch.of(html=[page, "<p>short</p>", None])
+    done = Html(extractor=("blocks", "trafilatura")).open()(batch)
+    assert done.names == ["text", "extractor", "_error"]
+    assert done["extractor"].to_pylist() == ["blocks", "blocks", None]
+    unsure = Html(extractor=("justext", "blocks")).open()(batch)
+    assert unsure["extractor"].to_pylist() == ["justext", "blocks", None]
+    longest = Html(extractor=("justext", "resiliparse"), union="longest").open()(batch)
+    assert longest["extractor"].to_pylist() == ["resiliparse", "resiliparse", None]
+    lines = Html(extractor=("justext", "resiliparse"), union="lines").open()(batch)
+    text = lines["text"][0].as_py()
+    assert lines["extractor"][0].as_py() == "justext+resiliparse"
+    assert text.count("Grüßen") == 7
+    assert text.index("Überschrift") < text.index("Grüßen") < text.index("Ein Punkt")
+
+
+def test_facts_of_a_page() -> None:
+    head = '<meta property="article:published_time" content="2024-05-06T07:08:09Z"></head>'
+    page = PAGE.replace("</head>", head)
+    metadata = json.dumps({"content_type": "text/html", "content_language": "de-at"})
+    batch = Batch.of(html=[page, ""], metadata=[metadata, None])
+    stage = Html(extractor="blocks", about=True)
+    done = stage.open()(batch)
+    assert set(stage.adds()) == {"text", "title", "date", "language_hint"}
+    assert done["title"].to_pylist() == ["T", None]
+    assert done["date"].to_pylist() == ["2024-05-06T07:08:09+00:00", None]
+    assert done["language_hint"].to_pylist() == ["de-AT", None]
+
+
+RICH = f"""<article><h2>Überschrift</h2><p>{PROSE * 3}<b>Fett</b> und <a href="/x y">Verweis</a>.</p>
+<p>{PROSE * 3}</p><ul><li>eins</li><li>zwei</li></ul><p>{PROSE * 3}</p>
+<pre><code class="language-python">a = 1
+if a:
+    b = 2</code></pre><p>{PROSE * 2} Also gilt <math alttext="x^2"><mi>x</mi></math> immer.</p></article>"""
+
+
+@pytest.mark.parametrize("extractor", ["blocks", "trafilatura", "resiliparse", "justext"])
+def test_markdown_and_formulas(extractor: Any) -> None:
+    done = Html(extractor=extractor, format="markdown").open()(Batch.of(html=[RICH]))
+    text = done["text"][0].as_py()
+    assert "Also gilt $x^2$ immer." in text
+    if extractor in {"blocks", "resiliparse"}:  # the others drop the heading of so small a page
+        assert "## Überschrift" in text
+    if extractor == "blocks":
+        assert "- eins\n- zwei" in text
+    plain = Html(extractor=extractor, formulas=False).open()(Batch.of(html=[RICH]))
+    assert "$" not in plain["text"][0].as_py()
+
+
+def test_links() -> None:
+    stage = Html(extractor="blocks", format="markdown", links=True)
+    text = stage.open()(Batch.of(html=[RICH]))["text"][0].as_py()
+    assert "**Fett** und [Verweis](/x%20y)." in text
+    assert "```python\na = 1\nif a:\n    b = 2\n```" in text
+
+
+def test_what_check_says() -> None:
+    assert Html(links=True).problems() == [
+        "links: only Markdown has targets of links; add format: markdown"
+    ]
+    assert Html(extractor=("blocks", "blocks")).problems() == [
+        "extractor: the same one twice, or none"
+    ]
+    assert Html(extractor=()).problems() == ["extractor: the same one twice, or none"]
+    assert Html(extractor="blocks", format="markdown", links=True).problems() == []
+    assert Html(extractor="blocks").distributions() == ("Resiliparse",)
+    assert "trafilatura" in Html(extractor=("blocks", "trafilatura")).distributions()
+
+
+def test_an_extractor_that_is_not_used_need_not_be_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert Html(extractor="blocks").missing_extras() == []
+    (missing,) = Html(extractor=("blocks", "justext")).missing_extras()
+    assert "pip install" in str(missing) and missing.module == "justext"
 
 
 PLANTED = """
 import re
+from ultraclean.text.extractors import Extracted
 def extract(page):
-    html, _ = page
+    html = page[0]
     if html == "spin":
         re.fullmatch("(a|a)*b", "a" * 60)
     if html == "allocate":
         bytearray(8 * 2**30)
-    return html.upper()
+    return Extracted(html.upper())
 def make():
     return extract
 """

@@ -81,6 +81,7 @@ class Warc(Source):
         if self.media_types and media_type and media_type not in self.media_types:
             return
         about["content_type"] = content_type
+        about["content_language"] = response.headers.get("content-language", "")
         values: dict[str, Any] = {
             "id": identity,
             "url": url,
