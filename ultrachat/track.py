@@ -96,7 +96,7 @@ class Track(Map):
         return LANGUAGES if self.language == "auto" else (self.language,)
 
     def open(self) -> Callable[[Batch], Batch]:
-        teacher = self.teacher.open()
+        teacher = self.teacher.shared()
         return lambda batch: self.made(teacher, batch)
 
     def made(self, teacher: OpenTeacher, batch: Batch) -> Batch:

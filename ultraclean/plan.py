@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -167,7 +168,7 @@ def _renamed(stage: Stage, names: Mapping[str, str]) -> Stage:
         return reference
 
     fields = {name for name, _ in (*table_refs(stage), *model_refs(stage))}
-    update = {}
+    update: dict[str, Any] = {}
     for name in fields:
         value = getattr(stage, name)
         if isinstance(value, dict):

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ultraclean import storage
 from ultraclean.llm.protocol import Sampling, TeacherError
 from ultraclean.llm.scripted import Rule, Scripted
 from ultraclean.stage import Placement, Resources
 
 if TYPE_CHECKING:
     from ultraclean.llm.teacher import Engine, OpenTeacher
+
+
+_OPEN: dict[str, OpenTeacher] = {}
+_OPENING = threading.Lock()
 
 
 class Teacher(BaseModel):
@@ -112,6 +118,14 @@ class Teacher(BaseModel):
             max_cost=self.max_cost,
         )
 
+    def shared(self) -> OpenTeacher:
+        """The open teacher of this process for these settings: stages share one server, one budget."""
+        key = self.model_dump_json(exclude={"sampling"})
+        with _OPENING:
+            if key not in _OPEN:
+                _OPEN[key] = self.open()
+            return _OPEN[key]
+
     def _kept_as(self) -> str:
         """The name under which responses are kept: other rules are another model."""
         if not self.rules:
@@ -138,9 +152,13 @@ class Teacher(BaseModel):
         from ultraclean.llm.vllm import Vllm
 
         if self.python is not None:
-            client["command"] = (self.python, "-m", "vllm.entrypoints.openai.api_server")
+            client["command"] = (
+                storage.expand(self.python),
+                "-m",
+                "vllm.entrypoints.openai.api_server",
+            )
         return Vllm(
-            self.model,
+            storage.expand(self.model),
             replicas=self.replicas,
             tensor_parallel=self.tensor_parallel,
             options=self.options,
