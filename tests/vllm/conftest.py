@@ -16,6 +16,9 @@ OPTIONS: dict[str, Any] = {
     "enforce_eager": True,
     "max_model_len": 2048,
     "max_num_seqs": 32,
+    # On a CPU, vLLM 0.32 dies when a seeded request's prompt is taken in parts.
+    "no_enable_chunked_prefill": True,
+    "max_num_batched_tokens": 4096,
     "enable_auto_tool_choice": True,
     "tool_call_parser": "hermes",
     "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
