@@ -111,7 +111,7 @@ DIALECTS: Final[dict[str, Callable[[Batch, Split], Measures]]] = {
 }
 
 
-def _tokens(words: Words) -> tuple[Any, ...]:
+def _tokens(words: Words) -> tuple[Any, Any, Any, Any, Any, Any]:
     return (words.joined, words.begin, words.n_bytes, words.n_chars, words.hashes, words.doc)
 
 
