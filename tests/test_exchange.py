@@ -50,7 +50,7 @@ def test_rows_of_a_partition_come_in_order_of_input(sketches: Sketches) -> None:
     assert [table["x"].to_pylist() for table in read if table] == [
         list(range(i, 20, 3)) for i in range(3)
     ]
-    assert len({path for part in parts for path, _ in part.groups}) == 4
+    assert len({path for part in parts for path, *_ in part.ranges}) == 4
 
 
 def test_a_finished_task_is_not_run_again(sketches: Sketches) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ultraclean import catalog, pipeline_file, storage
 from ultraclean.errors import DataError, PipelineError, UltracleanError
@@ -92,6 +93,8 @@ def parser() -> argparse.ArgumentParser:
     _needle_arguments(needle)
     needle.set_defaults(command=_needle)
 
+    _index_parser(commands)
+
     gc = commands.add_parser("gc", help="delete what the pipeline of a run no longer uses")
     gc.add_argument("run", metavar="RUN", help="run folder")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
@@ -115,6 +118,43 @@ def _needle_arguments(needle: argparse.ArgumentParser) -> None:
     )
     needle.add_argument("--device", metavar="DEVICE", help="by default a GPU, if there is one")
     needle.add_argument("--out", metavar="FILE", help="every needle, as JSON")
+
+
+def _index_show(arguments: argparse.Namespace) -> int:
+    from ultraclean.stages.dedup import index
+
+    print(index.describe(index.load(arguments.path)))
+    return 0
+
+
+def _index_merge(arguments: argparse.Namespace) -> int:
+    from ultraclean.stages.dedup import index
+
+    print(index.describe(index.merge(arguments.paths, arguments.into)))
+    return 0
+
+
+def _index_remove(arguments: argparse.Namespace) -> int:
+    from ultraclean.stages.dedup import index
+
+    print(index.describe(index.remove(arguments.path, arguments.corpus)))
+    return 0
+
+
+def _index_parser(commands: Any) -> None:
+    index = commands.add_parser("index", help="show, merge or thin out indexes of dedup.minhash")
+    actions = index.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="corpora, documents and bytes of an index")
+    show.add_argument("path", metavar="INDEX", help="run folder, or folder of an index")
+    show.set_defaults(command=_index_show)
+    merge = actions.add_parser("merge", help="several indexes as one in a new folder")
+    merge.add_argument("paths", metavar="INDEX", nargs="+", help="the older ones first")
+    merge.add_argument("--into", metavar="DIR", required=True, help="a new folder, any fsspec path")
+    merge.set_defaults(command=_index_merge)
+    remove = actions.add_parser("remove", help="take a corpus out of an index")
+    remove.add_argument("path", metavar="INDEX", help="run folder, or folder of an index")
+    remove.add_argument("corpus", metavar="CORPUS", help="its name, as `index show` says")
+    remove.set_defaults(command=_index_remove)
 
 
 def _pipeline_arguments(command: argparse.ArgumentParser) -> None:

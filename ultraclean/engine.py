@@ -6,6 +6,7 @@ units have a record for their present input; what has one already is not run aga
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -262,14 +263,21 @@ class Engine:
                 for r in records
                 if r["sketch"]
             ]
-            sketches = Sketches(pieces, row_counts, folder, in_order(self.executor))
+            sketches = Sketches(
+                pieces,
+                row_counts,
+                folder,
+                in_order(self.executor),
+                run_name=posixpath.basename(self.out.rstrip("/")),
+                index_folder=storage.join(self.out, "index", segment.table, stage.called),
+            )
             card = stage.resolve(sketches)
-            left = [[piece.groups, piece.n_rows] for piece in sketches.final]
+            left = [[piece.groups, piece.n_rows, piece.ranges] for piece in sketches.final]
             storage.write_json(path, {"card": card, "final": left})
         resolved = storage.read_json(path)
         final = [
-            Piece(tuple((path, group) for path, group in groups), n)
-            for groups, n in resolved["final"]
+            Piece(tuple(map(tuple, groups)), n_rows, tuple(map(tuple, ranges)))
+            for groups, n_rows, ranges in resolved["final"]
         ]
         return Done(
             segment, mark, records, state, resolved["card"], folder, final, row_counts, n_new=n_new

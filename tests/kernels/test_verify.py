@@ -26,7 +26,7 @@ def test_kernel_is_the_reference(seed: int) -> None:
         slow = verify.reference(bands, shingles, offsets, threshold)
         assert np.array_equal(fast[0], slow[0])
         assert np.array_equal(fast[1], slow[1], equal_nan=True)
-        assert fast[2] == slow[2]
+        assert np.array_equal(fast[2], slow[2])
 
 
 def test_only_kept_rows_drop_others() -> None:
@@ -37,4 +37,4 @@ def test_only_kept_rows_drop_others() -> None:
     copy_of, jaccard, n_compared = verify.verify(np.ones((3, 1), np.uint64), shingles, offsets, 0.6)
     assert copy_of.tolist() == [-1, 0, -1]
     assert jaccard[1] == 8 / 12
-    assert n_compared == 2
+    assert n_compared.sum() == 2

@@ -91,7 +91,7 @@ def test_whole_barrier_is_one_process_for_any_cut(
     assert cards[0] == cards[1]
     assert cards[0]["closure_would_drop"] > cards[0]["dropped"] == result.keep.count(False) > 10
     kept_texts = {text for text, keep in zip(texts, result.keep, strict=True) if keep}
-    assert cards[0]["compared"] >= len(set(texts) - kept_texts)
+    assert cards[0]["pairs"]["proposed"] >= len(set(texts) - kept_texts)
     json.dumps(cards[0])
 
 
@@ -111,11 +111,11 @@ def test_identical_documents_collapse(run_barrier: RunBarrier) -> None:
     result = run_barrier(Minhash(verify=0.9), pa.table({"text": texts}))
     assert result.keep.count(True) == 1
     assert set(result.copy_of) == {None, result.keep.index(True)}
-    assert result.card["compared"] == 0
+    assert result.card["pairs"]["proposed"] == 0
     assert result.card["closure_would_drop"] == result.card["dropped"] == 2004
 
 
 def test_nothing_to_verify(run_barrier: RunBarrier) -> None:
     result = run_barrier(Minhash(verify=0.7), pa.table({"text": ["a", "", "b c d e f g"]}))
     assert result.keep == [True] * 3
-    assert (result.card["compared"], result.card["closure_would_drop"]) == (0, 0)
+    assert (result.card["pairs"]["proposed"], result.card["closure_would_drop"]) == (0, 0)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = ("group_high", "group_low")
 SIGNATURE: Final = "signature"
+ROLE: Final = "role"
+"""A column that only documents of an index have."""
 
 Grouping = Callable[[pa.Table], pa.Table]
 """Sketch rows -> the rows that are in a group, with the group's id in the columns of `GROUP`."""
@@ -37,7 +39,18 @@ _VERDICT: Final = pa.schema(
         ("same_as", KEY_TYPE),
         ("similarity", pa.float64()),
         ("cluster_size", pa.int64()),
+        ("kept_at", pa.int64()),
     ]
+)
+
+VERDICT_COLUMNS: Final = (
+    AT,
+    "kept",
+    "same_as",
+    "similarity",
+    "cluster_size",
+    "corpus",
+    "estimated",
 )
 
 
@@ -75,6 +88,15 @@ def elect(
 
     `columns` are those of the sketches that `group` reads.
     """
+    verdicts = election(sketches, group, columns, bytes_per_row)
+    sketches.verdicts("verdicts", verdicts)
+    return count_groups(sketches, verdicts)
+
+
+def election(
+    sketches: Sketches, group: Grouping, columns: Sequence[str], bytes_per_row: int
+) -> list[Piece]:
+    """Verdict rows of every member of a group of two or more, with the `_at` of its kept copy."""
     n_partitions = sketches.partitions_for(bytes_per_row)
     candidates = sketches.step(
         "candidates",
@@ -82,14 +104,13 @@ def elect(
         by=functools.partial(group_partition, n_partitions),
         n_partitions=n_partitions,
         columns=columns,
+        bytes_per_row=2 * bytes_per_row,
     )
     winners = sketches.home(
         "winners-home", sketches.step("winners", best_of_all, inputs=candidates)
     )
     members = functools.partial(member_verdicts, group, winners)
-    verdicts = sketches.step("members", members, columns=columns)
-    sketches.verdicts("verdicts", verdicts)
-    return count_groups(sketches, verdicts)
+    return sketches.step("members", members, columns=columns, bytes_per_row=2 * bytes_per_row)
 
 
 def group_partition(n_partitions: int, table: pa.Table) -> NDArray[np.int64]:
@@ -150,6 +171,7 @@ def member_verdicts(group: Grouping, winners: Home, table: pa.Table) -> pa.Table
             "same_as": pc.if_else(pa.array(kept), pa.scalar(None, KEY_TYPE), won["same_as"]),
             "similarity": np.where(kept, np.nan, _similarity(rows, won)),
             "cluster_size": won["size"],
+            "kept_at": won["winner_at"],
         },
         schema=_VERDICT,
     )
@@ -212,13 +234,21 @@ def size_counts(table: pa.Table) -> pa.Table:
     return pa.table({"size": pa.array(size, pa.int64()), "n": pa.array(n, pa.int64())})
 
 
-def decisions(reason: str, verdicts: pa.Table | None) -> Callable[[Batch], Decision]:
-    """Each row's verdict by its `_at`; a row without one is kept, alone in its cluster."""
+def decisions(
+    reasons: tuple[str, ...], verdicts: pa.Table | None, corpora: Sequence[str] = ()
+) -> Callable[[Batch], Decision]:
+    """Each row's verdict by its `_at`; a row without one is kept, alone in its cluster.
+
+    `reasons[0]` is a copy of a document of this run, `reasons[1]` one of the corpus `corpora[i]`.
+    """
     from ultrakernels import order
 
-    table = _VERDICT.empty_table() if verdicts is None else verdicts.select(_VERDICT.names)
+    table = _VERDICT.empty_table() if verdicts is None else verdicts
+    table = table.select([name for name in table.column_names if name in VERDICT_COLUMNS])
     at = table[AT].to_numpy()
-    nothing = pa.table({name: pa.nulls(1, _VERDICT.field(name).type) for name in _VERDICT.names})
+    nothing = pa.table(
+        {name: pa.nulls(1, table.schema.field(name).type) for name in table.column_names}
+    )
     table = pa.concat_tables([table, nothing]).combine_chunks()
 
     def apply(batch: Batch) -> Decision:
@@ -226,18 +256,37 @@ def decisions(reason: str, verdicts: pa.Table | None) -> Callable[[Batch], Decis
         rows = table.take(pa.array(np.where(place < 0, len(at), place)))
         dropped = ~pc.fill_null(rows["kept"], True).to_numpy(zero_copy_only=False)
         size = pc.fill_null(rows["cluster_size"], 1).to_numpy()
+        code = np.where(dropped, 0, -1).astype(np.int16)
+        detail = None
+        if "corpus" in rows.column_names:
+            corpus = pc.fill_null(rows["corpus"], -1).to_numpy()
+            code[dropped & (corpus >= 0)] = 1
+            detail = _origins(corpora, corpus, pc.fill_null(rows["estimated"], False).to_pylist())
         nan = np.full(batch.num_rows, np.nan)
         return Decision(
-            reasons=(reason,),
-            code=np.where(dropped, 0, -1).astype(np.int16),
+            reasons=reasons,
+            code=code,
             value=nan,
             threshold=nan,
             numbers={"cluster_size": size},
             same_as=rows["same_as"].combine_chunks(),
             similarity=pc.fill_null(rows["similarity"], float("nan")).to_numpy(),
+            detail=detail,
         )
 
     return apply
+
+
+def _origins(corpora: Sequence[str], corpus: NDArray[np.int32], estimated: list[bool]) -> pa.Array:
+    """`run NAME`, `similarity estimated`, or both."""
+    said = [
+        "; ".join(
+            ([f"run {corpora[number]}"] if number >= 0 else [])
+            + (["similarity estimated"] if guessed else [])
+        )
+        for number, guessed in zip(corpus.tolist(), estimated, strict=True)
+    ]
+    return pa.array([text or None for text in said], pa.string())
 
 
 def alarms(label: str, card: Mapping[str, Any], max_cluster: int | None) -> list[str]:

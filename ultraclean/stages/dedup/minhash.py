@@ -16,18 +16,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ultraclean import storage
 from ultraclean.document import AT, KEY, Batch, texts
-from ultraclean.errors import MissingExtra
-from ultraclean.stage import Barrier, Decision
-from ultraclean.stages.dedup import clusters, kept, verified
+from ultraclean.errors import DataError, MissingExtra
+from ultraclean.stage import Barrier, Decision, Placement
+from ultraclean.stages.dedup import clusters, kept, twins, verified
+from ultraclean.stages.dedup import index as indexes_of
 
 if TYPE_CHECKING:
     from ultraclean.exchange import Home, Sketches
@@ -42,7 +44,8 @@ class Minhash(Barrier):
     paper: ClassVar[str] = (
         "Broder 1997; settings of FineWeb (arXiv 2406.17557, section 3.4); datatrove's minhash"
     )
-    reasons: ClassVar[tuple[str, ...]] = ("near_duplicate",)
+    reasons: ClassVar[tuple[str, ...]] = ("near_duplicate", "near_duplicate_of_index")
+    version: ClassVar[int] = 2
 
     column: str = Field(default="text", description="the text that is compared")
     ngram: int = Field(default=5, ge=1, description="words in a shingle")
@@ -69,6 +72,18 @@ class Minhash(Barrier):
         description="drop only what has at least this exact Jaccard similarity to a kept document "
         "(sketches then carry 8 bytes per shingle); off: whatever is connected is one cluster",
     )
+    index: Literal["full", "sketch"] | None = Field(
+        default=None,
+        description="leave an index of the kept documents for later runs, in index/ of the run folder; "
+        "full: shingle hashes, for exact similarities; sketch: signatures, for estimated ones",
+    )
+    against: tuple[str, ...] = Field(
+        default=(),
+        description="run folders or folders of indexes whose documents come first, and stay; any path",
+    )
+    memory_bytes: Annotated[int | None, Placement()] = Field(
+        default=None, ge=2**10, description="what a task of the steps may hold; off: 512 MiB"
+    )
     max_cluster: int | None = Field(
         default=1000, ge=2, description="a cluster with more documents raises an alarm"
     )
@@ -83,8 +98,56 @@ class Minhash(Barrier):
         default="xxhash", description="64-bit hash of a shingle in the dialect datatrove"
     )
 
+    @model_validator(mode="after")
+    def _index_needs_verify(self) -> Self:
+        if self.verify is None and (self.index or self.against):
+            raise ValueError(
+                "index and against need verify: closure passes through dropped documents, "
+                "which an index does not hold"
+            )
+        return self
+
     def needs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.column, *self.priority)))
+
+    def files(self) -> tuple[str, ...]:
+        return tuple(storage.join(found.folder, indexes_of.MANIFEST) for found in self._indexes())
+
+    def problems(self) -> list[str]:
+        found = []
+        for path in self.against:
+            try:
+                other = indexes_of.load(path)
+            except DataError as error:
+                found.append(str(error))
+                continue
+            differing = indexes_of.differences(self.parameters(), other)
+            if differing:
+                found.append(indexes_of.refuse(path, differing))
+        return found
+
+    def parameters(self) -> dict[str, Any]:
+        """What two runs must share for their sketches to be comparable."""
+        names = ["ngram", "bands", "rows", "seed", "normalise", "dialect"]
+        names += ["language", "shingle_hash"] if self.dialect == "datatrove" else []
+        return {name: getattr(self, name) for name in names}
+
+    def _indexes(self) -> list[indexes_of.Index]:
+        found = []
+        for path in self.against:
+            other = indexes_of.load(path)
+            differing = indexes_of.differences(self.parameters(), other)
+            if differing:
+                raise DataError(indexes_of.refuse(path, differing))
+            found.append(other)
+        return found
+
+    @property
+    def carries_signature(self) -> bool:
+        """Whether similarities may have to be estimated."""
+        if self.verify is None:
+            return self.estimate
+        return self.index == "sketch" or any(other.kind == "sketch" for other in self._indexes())
 
     def missing_extras(self) -> list[MissingExtra]:
         if self.dialect != "datatrove":
@@ -99,23 +162,71 @@ class Minhash(Barrier):
         return functools.partial(sketch_rows, self, signer)
 
     def resolve(self, sketches: Sketches) -> dict[str, Any]:
-        labels, work = clusters.components(sketches, self.bands)
-        columns = [AT, KEY, *kept.rank_names(self.priority)]
-        group = functools.partial(by_root, labels)
-        if self.verify is not None:
-            card = verified.verify(sketches, group, columns, self.verify)
-        else:
-            columns += [kept.SIGNATURE] if self.estimate else []
-            n_bytes = 128 + (self.bands * self.rows if self.estimate else 0)
-            card = kept.elect(sketches, group, columns, n_bytes)
+        sketches.memory_bytes = self.memory_bytes or sketches.memory_bytes
+        card = self._close(sketches) if self.verify is None else self._verify(sketches)
+        if self.index is not None:
+            columns = kept.rank_names(self.priority)
+            columns.append(verified.SHINGLES if self.index == "full" else kept.SIGNATURE)
+            card["index"] = indexes_of.write(sketches, self.index, self.parameters(), columns)
         counted = sketches.collect(sketches.step("short", count_short, columns=["bands"]))
         card["too_short"] = 0 if counted is None else pc.sum(counted["n"]).as_py()
-        return {**card, "work": work, "alarms": kept.alarms(self.called, card, self.max_cluster)}
+        card["work"]["steps"] = sketches.steps
+        return {**card, "alarms": kept.alarms(self.called, card, self.max_cluster)}
+
+    def _close(self, sketches: Sketches) -> dict[str, Any]:
+        """Whatever is connected is one cluster."""
+        labels, work = clusters.components(sketches, self.bands)
+        group = functools.partial(by_root, labels)
+        columns = [AT, KEY, *kept.rank_names(self.priority)]
+        columns += [kept.SIGNATURE] if self.estimate else []
+        n_bytes = 128 + (self.bands * self.rows if self.estimate else 0)
+        return {**kept.elect(sketches, group, columns, n_bytes), "work": work}
+
+    def _verify(self, sketches: Sketches) -> dict[str, Any]:
+        """Only what resembles a kept document goes."""
+        assert self.verify is not None
+        indexes = self._indexes()
+        ranks = kept.rank_names(self.priority)
+        corpora = [corpus for other in indexes for corpus in other.corpora]
+        n_ranks = max([len(ranks), *(corpus["n_ranks"] for corpus in corpora)])
+        n_shards = len(sketches.row_counts)
+        old = indexes_of.parts(indexes, n_shards, n_ranks + 1) if indexes else []
+        same, n_same = twins.collapse(sketches, [AT, KEY, *ranks], n_shards + len(old))
+        labels, work = clusters.components(sketches, self.bands, same, old)
+        columns = [AT, KEY, *ranks, "bands", verified.N_SHINGLES, verified.SHINGLES]
+        columns += [kept.SIGNATURE] if self.carries_signature else []
+        n_bytes = self.bands * self.rows if self.carries_signature else 0
+        padding = verified.Padding(len(corpora), n_ranks + 1, n_bytes) if indexes else None
+        verdicts, counts = verified.verify(
+            sketches, labels, same, old, columns, self.verify, padding
+        )
+        of_parts = tuple(part.corpus for part in old)
+        final = twins.spread(sketches, same, verdicts, n_shards, of_parts)
+        sketches.verdicts("verdicts", final)
+        card = kept.count_groups(sketches, final)
+        by_corpus = sketches.collect(sketches.step("by-corpus", count_by_corpus, inputs=final))
+        lost = 0 if by_corpus is None else pc.sum(by_corpus["n"]).as_py()
+        counts["confirmed"] + n_same
+        pairs = {
+            "proposed": counts["proposed"],
+            "confirmed": counts["confirmed"],
+            "refused": counts["proposed"] - counts["confirmed"],
+            "identical": n_same,
+        }
+        card |= {"dropped": card["dropped"] + lost, "pairs": pairs}
+        card |= {"closure_would_drop": counts["closure_would_drop"], "work": work}
+        if indexes:
+            card["against"] = [
+                {"name": corpus["name"], "documents": corpus["documents"]} for corpus in corpora
+            ]
+            card["dropped_by_index"] = lost
+        return card
 
     def apply(
         self, card: Mapping[str, Any], verdicts: pa.Table | None
     ) -> Callable[[Batch], Decision]:
-        return kept.decisions(self.reasons[0], verdicts)
+        names = [corpus["name"] for corpus in card.get("against", ())]
+        return kept.decisions(self.reasons, verdicts, names)
 
 
 # --- sketches --------------------------------------------------------------------------------------
@@ -130,9 +241,25 @@ def sketch_rows(stage: Minhash, signer: Signer, batch: Batch) -> pa.RecordBatch:
     columns = {"bands": binary_rows(keys.view(np.uint8), null=n_shingles == 0)}
     if shingles is not None:
         columns[verified.SHINGLES] = shingles
-    if stage.estimate and stage.verify is None:
+        columns[verified.N_SHINGLES] = pc.list_value_length(shingles).cast(pa.int64())
+        columns[twins.SET] = set_hashes(shingles)
+    if stage.carries_signature:
         columns[kept.SIGNATURE] = binary_rows(minhash.signature_bytes(signature))
     return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.called, batch, stage.priority))
+
+
+def set_hashes(sets: pa.Array) -> pa.Array:
+    """A hash of each document's sorted shingles, binary[16]; null where there is none."""
+    import hashlib
+
+    offsets, content = sets.offsets.to_numpy(), memoryview(sets.values.to_numpy()).cast("B")
+    hashes = [
+        hashlib.blake2b(content[8 * start : 8 * stop], digest_size=16).digest()
+        if stop > start
+        else None
+        for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    ]
+    return pa.array(hashes, pa.binary(16))
 
 
 def kernel_signer(stage: Minhash) -> Signer:
@@ -242,3 +369,9 @@ def by_root(labels: Home, table: pa.Table) -> pa.Table:
 
 def count_short(table: pa.Table) -> pa.Table:
     return pa.table({"n": pa.array([table["bands"].null_count], pa.int64())})
+
+
+def count_by_corpus(table: pa.Table) -> pa.Table:
+    """How many documents were dropped because of one of an index."""
+    gone = pc.and_(pc.invert(table["kept"]), pc.greater_equal(table["corpus"], 0))
+    return pa.table({"n": [pc.sum(gone.cast(pa.int64())).as_py() or 0]})

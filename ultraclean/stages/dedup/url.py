@@ -68,7 +68,7 @@ class Url(Barrier):
     def apply(
         self, card: Mapping[str, Any], verdicts: pa.Table | None
     ) -> Callable[[Batch], Decision]:
-        return kept.decisions(self.reasons[0], verdicts)
+        return kept.decisions(self.reasons, verdicts)
 
 
 def addresses(form: Form, column: pa.Array) -> pa.Array:
