@@ -143,7 +143,7 @@ class Semantic(Barrier):
     def apply(
         self, card: Mapping[str, Any], verdicts: pa.Table | None
     ) -> Callable[[Batch], Decision]:
-        return kept.decisions(self.reasons[0], verdicts)
+        return kept.decisions(self.reasons, verdicts)
 
 
 # --- steps ------------------------------------------------------------------------------------------
