@@ -2,13 +2,17 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint golden bench bench-quick vllm test-vllm clean
+.PHONY: demo test quick lint golden bench bench-quick vllm test-vllm clean
 
 demo: .venv/base
 	.venv/bin/ultraclean run quickstart --out runs/quickstart
 
 test: .venv/test
 	.venv/bin/python -m pytest
+
+# Without what is marked slow: compilers, killed nodes, whole pipelines.
+quick: .venv/test
+	.venv/bin/python -m pytest -m "not slow"
 
 lint: .venv/test
 	.venv/bin/ruff check .

@@ -27,6 +27,7 @@ from ultrakernels import sparse_attention_cache as caching
 from ultrakernels import sparse_attention_library as native
 from ultrakernels import sparse_attention_ops as ops
 from ultrakernels import sparse_attention_reference as reference
+from ultrakernels import sparse_attention_triton as in_triton
 from ultrakernels.sparse_attention import SparseConfig
 
 HEADS, KV_HEADS, SIZE = 32, 2, 128
@@ -124,6 +125,7 @@ def prefill(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
     say("select", lambda: ops.select(q, fine, coarse, *whole, 0, numbers, scale, status))
     say("attend", lambda: ops.attend(q, k, v, lists, *whole, 0, numbers, scale))
     say("all three", lambda: sparse_prefill(q, k, v))
+    time_triton(qkv, fine, coarse, lists)
     parts = [x.transpose(0, 1)[None] for x in qkv]
 
     def dense() -> Tensor:
@@ -136,6 +138,24 @@ def prefill(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
         with sdpa_kernel(backend):
             say(f"dense, torch SDPA {name}", dense)
     say("flex_attention, the same mask", flex(parts, lists))
+
+
+def time_triton(
+    qkv: tuple[Tensor, Tensor, Tensor], fine: Tensor, coarse: Tensor, lists: Tensor
+) -> None:
+    """The second backend, over the same lists; its outputs are compared with the CUDA kernels'."""
+    if (reason := in_triton.why_not(qkv[0], CONFIG)) is not None:
+        print(f"Triton was not timed: {reason}")
+        return
+    at, scale = torch.arange(len(qkv[0]), device=lists.device), SIZE**-0.5
+
+    def attend() -> Tensor:
+        return in_triton.attend(*qkv, chosen=lists, at=at, block=64, scale=scale)[0]
+
+    torch.testing.assert_close(attend()[-64:], sparse_prefill(*qkv)[1][-64:], rtol=0, atol=2e-2)
+    chosen = {"config": CONFIG, "scale": scale}
+    say("select, Triton", lambda: in_triton.select(qkv[0], fine, coarse, at, **chosen))
+    say("attend, Triton", attend)
 
 
 def flex(parts: list[Tensor], lists: Tensor) -> Callable[[], Tensor]:

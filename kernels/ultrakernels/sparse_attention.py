@@ -1,8 +1,8 @@
 """Block-sparse attention of InfLLM v2 (MiniCPM4, arXiv 2506.07900, section 2.2), trainable.
 
-`sparse_attention` is what a model calls. It runs the CUDA kernels where they can run, and the
-PyTorch reference (`sparse_attention_reference`) everywhere else, which it says once, with the
-reason. A decoding cache is in `sparse_attention_cache`.
+`sparse_attention` is what a model calls. It runs the CUDA kernels where they can run, Triton's on
+other GPUs, and the PyTorch reference (`sparse_attention_reference`) everywhere else, which it says
+once, with the reasons. A decoding cache is in `sparse_attention_cache`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ultrakernels import sparse_attention_ops as ops
 from ultrakernels import sparse_attention_reference as reference
+from ultrakernels import sparse_attention_triton as in_triton
 from ultrakernels.sparse_attention_checks import check_inputs, check_numbers, need, starts
 from ultrakernels.sparse_attention_config import SparseConfig, parse
 
@@ -75,9 +77,10 @@ def sparse_attention(
     reason = "all sequences are dense" if job.all_dense else ops.why_not(q, k.shape[-2], config)
     if reason is None:
         return _by_kernels(job, *states, *chooses).reshape(q.shape)
+    backend: Any = reference
     if not job.all_dense:
-        ops.say_once(reason)
-    return _by_reference(job, *states, *chooses).reshape(q.shape)
+        backend = second_best(q, config, reason)
+    return _one_by_one(backend, job, *states, *chooses).reshape(q.shape)
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,23 @@ class _Job:
         return all(map(self.config.is_dense, self.decide_lens))
 
 
-def _by_reference(
-    job: _Job, q: Tensor, k: Tensor, v: Tensor, q_select: Tensor | None, k_select: Tensor | None
+def second_best(q: Tensor, config: SparseConfig, reason: str) -> Any:
+    """The module to compute with where the CUDA kernels cannot: Triton's, else the reference."""
+    why_not = in_triton.why_not(q, config)
+    if why_not is None:
+        return in_triton
+    ops.say_once(f"{reason}; {why_not}")
+    return reference
+
+
+def _one_by_one(
+    backend: Any,
+    job: _Job,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_select: Tensor | None,
+    k_select: Tensor | None,
 ) -> Tensor:
     config, scale = job.config, job.scale
     outs = []
@@ -111,9 +129,10 @@ def _by_reference(
             one_k if k_select is None else k_select[k_span],
             config,
             scale,
+            backend,
         )
         at = _positions(one_q, one_k)
-        out, lse = reference.attend(
+        out, lse = backend.attend(
             one_q, one_k, v[k_span], chosen=chosen, at=at, block=config.block_size, scale=scale
         )
         check_numbers(~lse.isfinite(), q=one_q, k=one_k)
@@ -159,11 +178,14 @@ def select_blocks(
     return _choose(q, k, config, q.shape[-1] ** -0.5 if scale is None else scale)
 
 
-def _choose(q: Tensor, k: Tensor, config: SparseConfig, scale: float) -> Tensor:
+def _choose(
+    q: Tensor, k: Tensor, config: SparseConfig, scale: float, backend: Any = reference
+) -> Tensor:
     q, k = q.detach(), k.detach()
     fine = reference.compress(k, config.kernel_size, config.kernel_stride, config.kernel_stride)
     coarse = reference.compress(k, config.coarse_size, config.coarse_stride, config.kernel_stride)
-    return reference.select(q, fine, coarse, _positions(q, k), config=config, scale=scale)
+    chosen: Tensor = backend.select(q, fine, coarse, _positions(q, k), config=config, scale=scale)
+    return chosen
 
 
 def _positions(q: Tensor, k: Tensor) -> Tensor:

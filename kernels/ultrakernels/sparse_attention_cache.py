@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ultrakernels import sparse_attention_ops as ops
 from ultrakernels import sparse_attention_reference as reference
+from ultrakernels.sparse_attention import second_best
 from ultrakernels.sparse_attention_checks import check_inputs, need, starts
 from ultrakernels.sparse_attention_config import SparseConfig
 
@@ -113,10 +115,10 @@ def attend_cached(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     reason = ops.why_not(q, k.shape[1], config)
     if reason is not None:
-        if not config.is_dense(cache.room):
-            ops.say_once(reason)
-        return _by_reference(
-            q, k, v, cache, lengths,
+        may_be_sparse = not config.is_dense(cache.room)
+        backend: Any = second_best(q, config, reason) if may_be_sparse else reference
+        return _one_by_one(
+            backend, q, k, v, cache, lengths,
             config=config, cu_seqlens=cu_seqlens, decide_lens=decide_lens, rotation=rotation, scale=scale,
         )  # fmt: skip
 
@@ -149,7 +151,8 @@ def rotate(x: Tensor, at: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return turned.to(x.dtype)
 
 
-def _by_reference(
+def _one_by_one(
+    backend: Any,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -190,8 +193,8 @@ def _by_reference(
         coarse = cache.coarse[
             s, : reference.windows(length, config.coarse_size, config.coarse_stride)
         ]
-        chosen = reference.select(q[rows], fine, coarse, at[rows], config=config, scale=scale)
-        out, _ = reference.attend(
+        chosen = backend.select(q[rows], fine, coarse, at[rows], config=config, scale=scale)
+        out, _ = backend.attend(
             q[rows], keys, values, chosen=chosen, at=at[rows], block=config.block_size, scale=scale
         )
         outs.append(out)

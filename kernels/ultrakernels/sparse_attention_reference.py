@@ -55,7 +55,13 @@ def block_scores(
     exceed 1, and only the order of the scores means something. A block scores as the best of the
     windows that overlap it; a window that is not wholly in the past scores 0.
     """
-    n_blocks = int(at.max()) // config.block_size + 1 if len(at) else 0
+    return pool(window_worths(q, fine, coarse, at, config=config, scale=scale), at, config)
+
+
+def window_worths(
+    q: Tensor, fine: Tensor, coarse: Tensor, at: Tensor, *, config: SparseConfig, scale: float
+) -> Tensor:
+    """exp(q . mean key - lse) of each window that is wholly in the past, else 0: [Hk, T, windows]."""
     scores = _scores(q, fine, scale)
     visible = _visible(at, len(fine), config.kernel_size, config.kernel_stride)
     if config.exact_lse:
@@ -66,7 +72,12 @@ def block_scores(
         lse = rough.masked_fill(~seen, -torch.inf).logsumexp(-1, keepdim=True)
     # A query that sees a fine window and no coarse one has lse -inf. All its blocks are seen.
     worth = (scores - lse.masked_fill(lse == -torch.inf, 0)).exp()
-    worth = worth.masked_fill(~visible, 0).sum(1)
+    return worth.masked_fill(~visible, 0).sum(1)
+
+
+def pool(worth: Tensor, at: Tensor, config: SparseConfig) -> Tensor:
+    """The best of the windows that overlap each block: [Hk, T, windows] -> [Hk, T, blocks]."""
+    n_blocks = int(at.max()) // config.block_size + 1 if len(at) else 0
     ratio = config.block_size // config.kernel_stride
     before = config.kernel_size // config.kernel_stride - 1  # windows that reach in from the left
     missing = max(0, n_blocks * ratio - worth.shape[-1])

@@ -71,6 +71,7 @@ def pipeline(make_corpus: Callable[..., Path], tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_anywhere(pipeline: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(pipeline, whole, "inline"), check=True, capture_output=True)
@@ -104,6 +105,7 @@ def test_kill_minus_nine_anywhere(pipeline: Path, tmp_path: Path) -> None:
     assert not list(killed.rglob(".*.tmp")) or len(list(killed.rglob(".*.tmp"))) <= len(stops)
 
 
+@pytest.mark.slow
 def test_a_node_dies(pipeline: Path, tmp_path: Path) -> None:
     whole, wounded = tmp_path / "whole", tmp_path / "wounded"
     subprocess.run(command(pipeline, whole, "inline"), check=True, capture_output=True)
@@ -121,6 +123,7 @@ def test_a_node_dies(pipeline: Path, tmp_path: Path) -> None:
     assert shown(wounded) == shown(whole)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_input(
     make_corpus: Callable[..., Path], tmp_path: Path
 ) -> None:

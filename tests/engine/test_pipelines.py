@@ -57,6 +57,7 @@ def assert_all_accounted_for(finished: Finished) -> int:
     return n_read
 
 
+@pytest.mark.slow
 def test_quickstart(tmp_path: Path, ray_executor: Executor) -> None:
     stdlib = sysconfig.get_paths()["stdlib"]
     settings = [f"raw.read.installed.path={stdlib}", "shard_bytes=2000000"]
@@ -72,6 +73,7 @@ def test_quickstart(tmp_path: Path, ray_executor: Executor) -> None:
     assert "filter.gopher_repetition" in page
 
 
+@pytest.mark.slow
 def test_web_on_the_archives(
     shared_data: Path, tmp_path: Path, ray_executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,7 @@ def test_web_on_the_archives(
     assert all(row["detail"] and row["_path"] and row["_position"] >= 0 for row in errors)
 
 
+@pytest.mark.slow
 def test_the_article_pages(shared_data: Path, tmp_path: Path, ray_executor: Executor) -> None:
     pipeline: Pipeline = pipeline_file.parse(ARTICLES.format(data=shared_data), "articles.yaml")
     finished = run(pipeline, str(tmp_path / "run"), executor=ray_executor)
