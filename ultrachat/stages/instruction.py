@@ -21,7 +21,7 @@ from ultrachat.checks.verdict import Verdict
 from ultrachat.dialogue import Dialogue, Turn
 from ultrachat.rows import Made, failed, rejected
 from ultrachat.track import Page, Track
-from ultraclean.llm import Play, Request, Response
+from ultraclean.llm import Play, Response
 
 PERSONAS: Mapping[str, tuple[str, ...]] = {
     "en": (
@@ -46,6 +46,12 @@ PERSONAS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+# What the user says in the dialogue: the teacher's prompt marks the request as data, a user does not.
+WANTED: Mapping[str, str] = {
+    "en": "{request}\n\nThe answer must meet all of these requirements:\n{constraints}",
+    "zh": "{request}\n\n回答必须满足以下全部要求：\n{constraints}",
+}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -63,6 +69,7 @@ class Task:
 class Instruction(Track):
     stage: ClassVar[str] = "chat.instruction"
     track: ClassVar[str] = "instruction"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "MiniCPM4 (arXiv 2506.07900), UltraChat v2; IFEval (arXiv 2311.07911)"
     asks: ClassVar[tuple[str, ...]] = (
         "instruction_task",
@@ -111,9 +118,9 @@ class Instruction(Track):
         fields = {"request": request.text, "constraints": task.listed}
         answering = self.ask(page, "instruction_answer", fields, task.number, n=self.n_samples)
         (response,) = yield [answering]
-        return [self._judged(page, task, answering, response)]
+        return [self._judged(page, task, request.text, response)]
 
-    def _judged(self, page: Page, task: Task, asked: Request, response: Response) -> Made:
+    def _judged(self, page: Page, task: Task, request: str, response: Response) -> Made:
         if response.problem is not None:
             return failed(page.row, response)
         verdicts = [check_all(sample.text, task.constraints) for sample in response.good]
@@ -126,7 +133,7 @@ class Instruction(Track):
             verdict = Verdict("no_strict_pass", ", ".join(missed))
             return rejected(page.row, verdict, strict_pass_rate=rate)
         answer = response.good[strict.index(True)].text
-        (said,) = (turn["content"] for turn in asked.messages if turn["role"] == "user")
+        said = WANTED[page.language].format(request=request, constraints=task.listed)
         checks = {"strict_pass": True, "n_samples": self.n_samples, "n_passed": sum(strict)}
         proof = self.proof(
             page,
