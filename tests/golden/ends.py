@@ -34,6 +34,7 @@ from ultraclean.stages.read.table import Table
 from ultraclean.stages.read.text import Text
 from ultraclean.stages.read.warc import Warc
 from ultraclean.stages.read.wet import Wet
+from ultraclean.stages.verify.registry import Registry, Seed
 from ultraclean.stages.write.dataset import Dataset
 from ultraclean.stages.write.jsonl import Jsonl as WriteJsonl
 from ultraclean.stages.write.parquet import Parquet as WriteParquet
@@ -200,6 +201,12 @@ def fit_embedding(folder: Path) -> tuple[Stage, Any]:
     return stage, [{name: card[name] for name in ("settings", "counts", "tables")}, words]
 
 
+def verify_registry(folder: Path) -> tuple[Stage, Any]:
+    said = {"source": "here", "language": "en", "polarity": "positive", "licence": "CC0"}
+    stage = Registry(seeds={"t": Seed(**said)})
+    return stage, stage.make({"t": _Listed("t", TEXTS)}, str(folder), map)
+
+
 def fit_tokenizer(folder: Path) -> tuple[Stage, Any]:
     stage = Tokenizer(tables="good", vocab_size=300)
     inputs = {"good": _Listed("good", [f"a good sentence about the number {i}" for i in range(40)])}
@@ -246,6 +253,7 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     fit_fasttext,
     fit_embedding,
     fit_tokenizer,
+    verify_registry,
     pack_tokens,
     pack_megatron,
     pack_datatrove,

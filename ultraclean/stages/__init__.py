@@ -67,6 +67,7 @@ STAGES: tuple[str, ...] = (
     "fit.model",
     "fit.index",
     "verify.anneal",
+    "verify.registry",
     "pack.tokens",
     "pack.megatron",
     "pack.datatrove",

@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 from ultraclean import storage
 from ultraclean.errors import DataError, StageError
 from ultraclean.stage import Artifact, Resources, Rows, TableRef
-from ultraclean.stages.fit import fasttext_card
+from ultraclean.stages.fit import fasttext_card, fasttext_tests
 from ultraclean.stages.fit.fasttext_sample import (
     NEGATIVE,
     POSITIVE,
@@ -100,6 +100,13 @@ class Fasttext(Artifact):
     threshold: float = Field(
         default=0.5, gt=0, lt=1, description="where the card measures precision, recall and F1"
     )
+    labels: str | None = Field(
+        default=None,
+        description="JSON lines with text and label (1 keep, 0 drop) by people, to measure on",
+    )
+    leave_one_out: bool = Field(
+        default=False, description="train again without each positive table, and say what changes"
+    )
     seed: int = Field(default=17, ge=0, lt=2**31, description="of the sample and of fastText")
     threads: int = Field(
         default=1, ge=1, description="more than one is faster and changes the bytes every time"
@@ -122,6 +129,9 @@ class Fasttext(Artifact):
         return Resources(cpus=float(self.threads))
 
     def problems(self) -> list[str]:
+        return [*self._tokenizer_problems(), *self._labels_problems()]
+
+    def _tokenizer_problems(self) -> list[str]:
         if self.tokenizer in (None, "words", "raw") or not storage.is_local(str(self.tokenizer)):
             return []
         try:
@@ -132,9 +142,18 @@ class Fasttext(Artifact):
             return [f"{self.tokenizer}: {error}"]
         return []
 
+    def _labels_problems(self) -> list[str]:
+        if self.labels is None or not storage.is_local(self.labels):
+            return []
+        try:
+            fasttext_tests.labelled(self.labels)
+        except (OSError, DataError) as error:
+            return [str(error)]
+        return []
+
     def files(self) -> tuple[str, ...]:
-        named = self.tokenizer in (None, "words", "raw")
-        return () if named else (str(self.tokenizer),)
+        named = () if self.tokenizer in (None, "words", "raw") else (str(self.tokenizer),)
+        return (*named, *([self.labels] if self.labels else []))
 
     def make(
         self,
@@ -144,6 +163,7 @@ class Fasttext(Artifact):
     ) -> dict[str, Any]:
         del run  # one process reads, one trains
         began = time.monotonic()
+        labelled = fasttext_tests.labelled(self.labels) if self.labels else []
         normalise, tokenizer = self._normalise(folder)
         tables = {
             POSITIVE: [_table(inputs, name) for name in _names(self.positive)],
@@ -168,6 +188,7 @@ class Fasttext(Artifact):
             if self.held_out > 0:
                 scores = fasttext_card.scores_of(model_path, sample.held_out, POSITIVE)
                 held_out = fasttext_card.measured(*scores, self.threshold)
+            tests = self._tests(tables, found, work, reading, labelled)
             model_digest, model_bytes = _put(model_path, storage.join(folder, "model.bin"))
 
         card = {
@@ -175,7 +196,9 @@ class Fasttext(Artifact):
             "labels": [POSITIVE, NEGATIVE],
             "threshold": self.threshold,
             "tokenizer": tokenizer,
-            "settings": self.model_dump(mode="json", exclude={"name", "positive", "negative"}),
+            "settings": self.model_dump(
+                mode="json", exclude={"name", "positive", "negative", "labels", "leave_one_out"}
+            ),
             "positive": list(_names(self.positive)),
             "negative": list(_names(self.negative)),
             "counts": {
@@ -188,6 +211,7 @@ class Fasttext(Artifact):
                 **sample.counts,
             },
             "held_out": held_out,
+            **tests,
             "training_set": sample.fingerprint,
             "model": {"bytes": model_bytes, "blake2b": model_digest},
             "deterministic": self.threads == 1,
@@ -220,6 +244,48 @@ class Fasttext(Artifact):
             raise DataError(f"{path}: {error}") from error
         storage.write_bytes(storage.join(folder, "tokenizer.json"), content)
         return functools.partial(classifier.normalise_batch, split=split), "tokenizer.json"
+
+    def _tests(
+        self,
+        tables: Mapping[str, Sequence[Rows]],
+        found: Mapping[str, Candidates],
+        work: Path,
+        reading: Reading,
+        labelled: fasttext_tests.Labelled,
+    ) -> dict[str, Any]:
+        """Measures on people's labels, and on held-out documents with each positive table left out."""
+        tests: dict[str, Any] = {}
+        model = work / "model.bin"
+        if labelled:
+            human = fasttext_tests.scores(model, labelled, reading.normalise)
+            tests["human"] = fasttext_card.measured(*human, self.threshold)
+        if not self.leave_one_out or len(tables[POSITIVE]) < 2 or not self.held_out:
+            return tests
+        whole, is_positive = fasttext_card.scores_of(model, work / "held_out.txt", POSITIVE)
+        tests["without"] = []
+        for left_out in tables[POSITIVE]:
+            rest = [table for table in tables[POSITIVE] if table is not left_out]
+            less = dict(found) | {POSITIVE: candidates(rest, self.max_per_class, self.seed)}
+            n_per_class = min(len(less[POSITIVE].lowest), len(less[NEGATIVE].lowest))
+            row: dict[str, Any] = {"table": left_out.name, "per_class": n_per_class}
+            tests["without"].append(row)
+            if n_per_class < FEWEST:
+                row["reason"] = "too few documents are left to train on"
+                continue
+            place = work / "less"
+            place.mkdir(exist_ok=True)
+            some = {POSITIVE: rest, NEGATIVE: tables[NEGATIVE]}
+            classes = {label: (some[label], less[label]) for label in some}
+            sample = write_training_set(classes, n_per_class, reading, place)
+            self._train(sample.train, place / "model.bin")
+            now, _ = fasttext_card.scores_of(place / "model.bin", work / "held_out.txt", POSITIVE)
+            row |= fasttext_tests.compared(whole, now, is_positive, self.threshold)
+            if labelled:
+                known, keep = fasttext_tests.scores(
+                    place / "model.bin", labelled, reading.normalise
+                )
+                row["human_auc"] = fasttext_card.auc(known, keep)
+        return tests
 
     def _refuse(
         self,
