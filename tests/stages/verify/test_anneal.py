@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import random
@@ -18,10 +19,12 @@ from ultraclean.stages.fit.tokenizer import Tokenizer
 from ultraclean.stages.verify import texts
 from ultraclean.stages.verify.anneal import Anneal
 from ultraclean.stages.verify.pack import pack
+from ultraclean.stages.verify.prepare import Wanted, prepare
 from ultraclean.stages.verify.texts import look
-from ultraclean.stages.verify.trial import Trial
-from ultraclean.train import TrainSpec
+from ultraclean.stages.verify.trial import Trial, load_tokenizer
+from ultraclean.train import ModelConfig, TrainSpec
 from ultraclean.train.data import Position, draw, open_sources
+from ultraclean.train.shards import open_folder
 
 Table = Callable[..., Any]
 
@@ -248,6 +251,61 @@ def test_a_base_that_is_none_is_refused(refused: Callable[..., str], tmp_path: P
     )
 
 
+def test_a_base_that_does_not_fit_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    """Another tokenizer, an embedding too small, a file cut short: before anything is packed."""
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        (base / name).write_bytes(b"0123456789")
+    record: dict[str, Any] = {
+        "model": ModelConfig.preset("tiny").model_dump(mode="json") | {"vocab_size": 100},
+        "tokens": 1000,
+        "tokenizer": "of another",
+        "sizes": {"model.safetensors": 10, "optimizer.safetensors": 10},
+        "spec": {"lr": 0.005, "length": 256, "batch": 10, "stages": [{"peak": 1.0}]},
+    }
+
+    def said(**changes: Any) -> str:
+        (base / "checkpoint.json").write_text(json.dumps(record | changes))
+        return refused(prose(100, 4), base=str(base), base_tokens=None)
+
+    assert "was trained with the tokenizer of another" in said()
+    assert "an embedding of 100" in said(tokenizer=None)
+    short = said(sizes={"model.safetensors": 4000, "optimizer.safetensors": 10})
+    assert "was cut short: it has 10 bytes, its record says 4,000" in short
+    (base / "optimizer.safetensors").unlink()
+    assert "has no optimizer.safetensors" in said(sizes={"model.safetensors": 10})
+    assert not (tmp_path / "out" / "tokens").exists()
+
+
+def test_what_the_mix_trains_on_anyway_is_left_out(
+    memory_table: Table, tokenizer: str, tmp_path: Path
+) -> None:
+    """A candidate out of the pool: documents of the base and of the shared part are not repeated."""
+    mix = prose(400, 2)
+    tables = {"mix": memory_table("mix", text=mix), "new": memory_table("new", text=mix)}
+    wanted = Wanted("mix", ("new",), 0.3, 2_000, 4_000, 0.0, 2.0, 0.01, {}, 5_000)
+    path = f"{tokenizer}/tokenizer.json"
+    evaluation = {"held": written(tmp_path / "held.jsonl", prose(5, 3))}
+    wanted = dataclasses.replace(wanted, evaluation=evaluation)
+    prepared = prepare(wanted, tables, load_tokenizer(path), path, str(tmp_path / "p"), map)
+    facts = prepared["tables"]["new"]
+    assert 0 < facts["in_the_mix"] < 400
+    tokens = {
+        name: open_folder(str(tmp_path / "p" / "tokens" / name))
+        for name in ("new", "default", "base")
+    }
+    seen = {one for name in ("default", "base") for one in documents_of(tokens[name])}
+    assert not seen & set(documents_of(tokens["new"]))
+
+
+def documents_of(folder: Any) -> Iterator[Any]:
+    start = 0
+    for end in folder.ends.tolist():
+        yield folder.window(start, end - start).tokens.tobytes()
+        start = end
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -256,6 +314,7 @@ def test_a_base_that_is_none_is_refused(refused: Callable[..., str], tmp_path: P
         ({"candidates": ("b",)}, "both the default mix and a candidate"),
         ({"candidates": ("x", "x")}, "each once"),
         ({"base": "c", "base_tokens": 10}, "trained here"),
+        ({"against": "a"}, "both a candidate and what it is compared with"),
     ],
 )
 def test_wrong_fields(fields: dict[str, Any], message: str) -> None:
