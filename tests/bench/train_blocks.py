@@ -5,7 +5,8 @@
 
 A block's label is the share of its words that a longest-match alignment finds in the gold text. Of
 pages with segments only, those are labels, and trafilatura's text is one of a quarter of the weight.
-`--folds` measures instead: each page by trees that were trained without its fold (its site).
+`--folds` measures instead: each page by trees that were trained without its fold (its site); FILE then
+gets the chances of its blocks, from which `extraction.py` makes its table.
 """
 
 from __future__ import annotations
@@ -182,10 +183,14 @@ if __name__ == "__main__":
     parser.add_argument("--folds", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("ultraclean/text/blocks.npz"))
     given = parser.parse_args()
+    if given.folds and given.out == parser.get_default("out"):
+        parser.error("--folds needs --out: its file is not the extractor's")
     found = [row for gold in pages(given.web) + documentation(given.debian) if (row := read(gold))]
     print(f"{len(found)} pages, {sum(len(row.texts) for row in found)} blocks", flush=True)
     if given.folds:
-        measure(found, held_out(found))
+        chances = held_out(found)
+        measure(found, chances)
+        np.savez_compressed(given.out, **chances)
     else:
         np.savez_compressed(given.out, **arrays(train(found)))
         print(f"wrote {given.out}")

@@ -74,38 +74,49 @@ def rendered(
     parents, tags = nodes[:, html.PARENT].tolist(), nodes[:, html.NAME].tolist()
     is_code = (nodes[:, html.PATH] & html.CODE) != 0
     out: list[str] = []
-    kind_before, row_before, seen = "", -1, -1
+    kind_before, row_before, item_before = "", -1, -1
+    n_cells = n_rows = 0
     for node, first, last in blocks[:, : html.B_LAST + 1].tolist():
-        tag = TAGS[tags[node]]
         code = bool(is_code[node])
         text = block_text(page, pieces[first:last], code, markdown and not code, links)
         if not text:
             continue
-        kind, row, mark, lists, item = _place(node, parents, tags, TAGS)
-        if code:
-            kind = "code"
-        between = "\n\n" if markdown and (kind != kind_before or kind == "") else "\n"
-        if kind == "cell" and row == row_before:
-            between = " | "
-        elif kind == "cell" and markdown and kind_before != "cell":
-            text = "| " + text
-        if markdown and kind_before == "code" and kind != "code":
-            between = "\n```" + between
-        if markdown and kind == "code" and kind_before != "code":
-            text = f"```{_language(page, nodes, node, pieces[first:last])}\n{text}"
-        if kind == "item":
-            indent = "  " * (lists - 1)
-            first_of_item = item != seen
-            text = indent + (mark if first_of_item else "  ") + text.replace("\n", f"\n{indent}  ")
-            seen = item
-        if markdown and tag in _LEVELS:
+        tag = TAGS[tags[node]]
+        kind, row, mark, depth, item = _place(node, parents, tags, TAGS)
+        kind = "code" if code else kind
+        same = kind == kind_before and kind != ""
+        if markdown and kind_before == "code" and not same:
+            out.append("\n```")
+        if kind_before == "cell" and row != row_before and markdown:
+            # Markdown wants a line below the first row
+            out.append(" |" + ("\n" + "|---" * n_cells + "|" if not n_rows else ""))
+            n_rows += 1
+        out.append("" if not out else "\n\n" if markdown and not same else "\n")
+        if kind == "cell":
+            text = text.replace("\n", " ")
+            if row == row_before:
+                out[-1] = " | "
+            elif markdown:
+                out[-1] += "| "
+            n_cells = n_cells + 1 if row == row_before else 1
+            n_rows = n_rows if same else 0
+        elif kind == "code" and markdown and not same:
+            out[-1] += f"```{_language(page, nodes, node, pieces[first:last])}\n"
+        elif kind == "item":
+            indent = "  " * (depth - 1)
+            lead = mark if item != item_before else "  "
+            text = indent + lead + text.replace("\n", f"\n{indent}  ")
+            item_before = item
+        elif markdown and tag in _LEVELS:
             text = "#" * _LEVELS[tag] + " " + text.replace("\n", " ")
         elif markdown and kind == "quote":
             text = "> " + text.replace("\n", "\n> ")
-        out += [between, text] if out else [text]
+        out.append(text)
         kind_before, row_before = kind, row
     if markdown and kind_before == "code":
         out.append("\n```")
+    if markdown and kind_before == "cell":
+        out.append(" |" + ("\n" + "|---" * n_cells + "|" if not n_rows else ""))
     return "".join(out).strip()
 
 

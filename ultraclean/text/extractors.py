@@ -80,7 +80,7 @@ def open_extractors(settings: Settings) -> Callable[[Page], Extracted]:
         if settings.union == "longest":
             text, by = max(texts, key=lambda pair: len(pair[0]))
             return Extracted(text, by if text else "", facts)
-        return Extracted(*_lines_of_all(texts, "\n\n" if settings.markdown else "\n"), facts)
+        return Extracted(*lines_of_all(texts, "\n\n" if settings.markdown else "\n"), facts)
 
     # what is loaded at first use is there before children are forked
     extract((SAMPLE.encode("cp1252"), None, None))
@@ -93,7 +93,7 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _lines_of_all(texts: Sequence[tuple[str, str]], between: str) -> tuple[str, str]:
+def lines_of_all(texts: Sequence[tuple[str, str]], between: str) -> tuple[str, str]:
     """The lines of the first text, with those that only a later one has where they stand in it."""
     merged: list[str] = []
     known: set[str] = set()

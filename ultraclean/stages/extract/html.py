@@ -58,7 +58,7 @@ class Html(Map):
 
     extractor: Extractor | tuple[Extractor, ...] = Field(
         default="trafilatura",
-        description="blocks (ours, twenty times as fast as trafilatura), trafilatura, resiliparse "
+        description="blocks (ours, four times as fast as trafilatura), trafilatura, resiliparse "
         "(keeps more of what is not text), justext; or a list, in the order of trust",
     )
     union: Union = Field(
