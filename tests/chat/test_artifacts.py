@@ -111,3 +111,8 @@ def test_tools_and_calls_stand_in_the_text() -> None:
     assert [one["role"] for one in said] == ["system", "user", "assistant", "tool", "assistant"]
     assert '"add"' in said[0]["content"] and "add(a=1, b=2)" in said[2]["content"]
     assert said[2]["content"].startswith("<|thought_start|>")
+
+
+def test_a_warm_up_that_leaves_no_step_is_an_error_of_the_file() -> None:
+    with pytest.raises(ValueError, match="10 steps leave nothing after 10 of warm-up"):
+        Model(data="x", tokens=2e4, length=1024, batch=2)

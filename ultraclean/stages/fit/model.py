@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ultraclean import storage
 from ultraclean.stage import Artifact, ModelRef, Placement, Resources, Rows
@@ -44,6 +45,13 @@ class Model(Artifact):
     warmup_steps: int = Field(default=10, ge=0, description="steps of linear rise at the start")
     seed: int = Field(default=1, description="of the weights and of the order of the data")
     gpus: Annotated[float, Placement()] = Field(default=0, ge=0, description="GPUs of the worker")
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        steps = math.ceil(self.tokens / (self.length * self.batch))
+        if self.warmup_steps >= steps:
+            raise ValueError(f"{steps} steps leave nothing after {self.warmup_steps} of warm-up")
+        return self
 
     @property
     def resources(self) -> Resources:
