@@ -27,13 +27,13 @@ MARKERS: Final = (
     'class="tex"',
 )
 _START: Final = re.compile(
-    r"<(?:(?P<math>(?:mml:)?math)\b[^>]*>"
-    r"|(?P<container>mjx-container)\b[^>]*>"
-    r"|(?P<span>span|div|nobr)\b[^>]*\bclass=[\"']?(?:[^\"'>]*\s)?(?:katex(?:-display)?|mwe-math-element"
-    r"|MathJax(?:_Preview|_Display|_CHTML|_SVG(?:_Display)?|CHTML_Display)?|mjx-chtml|MJXp-math)[\"'\s>][^>]*>"
-    r"|(?P<script>script)\b[^>]*\btype=[\"']?math/(?:tex|latex|mml)[^>]*>"
-    r"|(?P<image>img)\b[^>]*(?:class=[\"'][^\"']*(?:latex|\btex\b|mwe-math|\bmath)|latex(?:\.php|\.codecogs|render))"
-    r"[^>]*>)",
+    r"<(?:(?P<math>(?:mml:)?math)\b[^<>]*>"
+    r"|(?P<container>mjx-container)\b[^<>]*>"
+    r"|(?P<span>span|div|nobr)\b[^<>]*\bclass=[\"']?(?:[^\"'<>]*\s)?(?:katex(?:-display)?|mwe-math-element"
+    r"|MathJax(?:_Preview|_Display|_CHTML|_SVG(?:_Display)?|CHTML_Display)?|mjx-chtml|MJXp-math)[\"'\s>][^<>]*>"
+    r"|(?P<script>script)\b[^<>]*\btype=[\"']?math/(?:tex|latex|mml)[^<>]*>"
+    r"|(?P<image>img)\b[^<>]*(?:class=[\"'][^\"'<>]*(?:latex|\btex\b|mwe-math|\bmath)|latex(?:\.php|\.codecogs|render))"
+    r"[^<>]*>)",
     re.IGNORECASE,
 )
 _ANNOTATION: Final = re.compile(
