@@ -56,12 +56,24 @@ def run(
         executor = executor or connect(address)
         try:
             engine = Engine(pipeline, out, executor, accept=accept_inputs, quiet=quiet)
-            finished = engine.run(only)
+            try:
+                finished = engine.run(only)
+            except NothingGained as stop:
+                write_run_files(stop.finished, executor)  # its verdicts are what a reader wants
+                raise
             write_run_files(finished, executor)
         finally:
             if mine:
                 executor.close()
     return finished
+
+
+class NothingGained(DataError):
+    """The first round did not gain; what was finished until then."""
+
+    def __init__(self, message: str, finished: Finished) -> None:
+        super().__init__(message)
+        self.finished = finished
 
 
 class Engine:
@@ -101,7 +113,8 @@ class Engine:
                 n_rounds = meant = number
                 if rounds.gain and not self._says(plan, "gain", rounds.gain, number):
                     if number == 1:
-                        raise DataError(self._no_gain(plan, rounds.gain))
+                        so_far = Finished(self.out, plan, self.done)
+                        raise NothingGained(self._no_gain(plan, rounds.gain), so_far)
                     meant = number - 1
                     break
                 if rounds.until and self._says(plan, "until", rounds.until, number):

@@ -431,6 +431,7 @@ def test_a_round_that_does_not_gain_is_not_meant(
         DataError, match=r"the first round did not gain.*quality\.better: no better"
     ):
         run(pipeline, str(tmp_path / "other"))
+    assert "no better" in (tmp_path / "other/report.html").read_text()
 
 
 def test_an_artifact_is_asked_for_with_its_resources() -> None:

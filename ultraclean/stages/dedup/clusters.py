@@ -51,7 +51,9 @@ _PLACES: Final = 20
 _MOST_ROUNDS: Final = 100
 MEET_BYTES: Final = 110
 KEY_BYTES: Final = 110
-"""Of memory per document and band: read, sorted, cut into partitions (measured)."""
+"""Of memory per document and band: read, sorted, cut into partitions; by the peaks in docs/deduplication.md."""
+EDGE_BYTES: Final = 130
+"""Of memory per edge of a round; with 96, a round over 10^8 documents went over its bound."""
 
 
 def components(
@@ -79,13 +81,13 @@ def components(
     )
     n_new = len(sketches.row_counts)
     n_rows = sum(piece.n_rows for piece in met)
-    most_bits = min(_bits(sketches.partitions_for(96, n_rows)), 10)
+    most_bits = min(_bits(sketches.partitions_for(EDGE_BYTES, n_rows)), 10)
     owner = functools.partial(owner_partition, most_bits)
     link_new = functools.partial(link, n_new << 32)
     linked = sketches.step("link", link_new, inputs=met, by=owner, n_partitions=2**most_bits + 1)
     # Far fewer documents have a partner than might have had one: as few owners as memory allows.
     n_edges = sum(piece.n_rows for piece in linked)
-    bits = min(_bits(sketches.partitions_for(96, n_edges)), most_bits)
+    bits = min(_bits(sketches.partitions_for(EDGE_BYTES, n_edges)), most_bits)
     settled, rounds = _settle(sketches, _merged(linked[:-1], 2 ** (most_bits - bits)), bits)
     labels = sketches.step("label", label, inputs=settled)
     work = {"edges": n_edges, "partitions": 2**bits, "rounds": rounds}
