@@ -198,3 +198,9 @@ def test_rounds_that_gain() -> None:
 def test_prev_needs_a_first() -> None:
     found = problems(ROUNDS.replace("  first: {seeds: web}\n", ""))
     assert "prev.seeds: the first round needs `rounds.first: {seeds: TABLE}`" in found[0]
+
+
+def test_a_mapping_as_the_main_field_is_written_with_its_name() -> None:
+    text = "name: p\ntables:\n  t:\n  - read.jsonl: x\n  - score.badwords: {lists: {en: en.txt, de: de.txt}}\n"
+    pipeline = pipeline_file.parse(text, "p.yaml")
+    assert pipeline_file.parse(pipeline.to_yaml(), "p.yaml") == pipeline

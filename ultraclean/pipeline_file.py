@@ -316,6 +316,8 @@ def _plain_stage(stage: Stage) -> Any:
     fields = stage.written()
     if not fields:
         return stage.stage
-    if stage.main is not None and list(fields) == [stage.main]:
-        return {stage.stage: fields[stage.main]}
+    # A mapping would be read back as the fields of the stage.
+    main = stage.main
+    if main is not None and list(fields) == [main] and not isinstance(fields[main], dict):
+        return {stage.stage: fields[main]}
     return {stage.stage: fields}
