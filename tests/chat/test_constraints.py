@@ -11,7 +11,7 @@ import pytest
 
 from ultrachat.checks.constraints import CONFLICTS, KINDS, Instruction, check_all, draw
 from ultrachat.checks.constraints.kind import sentences, words
-from ultrachat.checks.language import language_of
+from ultraclean.text.languages import language_of
 
 SEED = random.SystemRandom().randrange(2**32)  # another bench each time
 CASES = [(name, language) for name, kind in KINDS.items() for language in kind.say]

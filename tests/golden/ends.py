@@ -34,6 +34,7 @@ from ultraclean.stages.read.table import Table
 from ultraclean.stages.read.text import Text
 from ultraclean.stages.read.warc import Warc
 from ultraclean.stages.read.wet import Wet
+from ultraclean.stages.refine.diversity import Diversity
 from ultraclean.stages.verify.registry import Registry, Seed
 from ultraclean.stages.write.dataset import Dataset
 from ultraclean.stages.write.jsonl import Jsonl as WriteJsonl
@@ -237,6 +238,17 @@ def pack_datatrove(folder: Path) -> tuple[Stage, Any]:
     return _packed(folder, Datatrove, shuffle=True, seed=1)
 
 
+def refine_diversity(folder: Path) -> tuple[Stage, Any]:
+    """Without the compressed size, which is the compressor's."""
+    stage = Diversity(table="made", against="seeds", sample_words=100)
+    made = [f"in this text we see the number {i} 数" for i in range(20)]
+    inputs = {"seeds": _Listed("seeds", TEXTS * 4), "made": _Listed("made", made)}
+    card = stage.make(inputs, str(folder), lambda f, items: [f(item) for item in items])
+    for measured in (*card["measures"].values(), card["shares"]):
+        measured.pop("compressed")
+    return stage, card
+
+
 ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     read_jsonl,
     read_parquet,
@@ -257,4 +269,5 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     pack_tokens,
     pack_megatron,
     pack_datatrove,
+    refine_diversity,
 )

@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 from ultrachat.checks.constraints.kind import Kind, Params, prose, sentence
-from ultrachat.checks.language import language_of
+from ultraclean.text.languages import language_of
 
 _NAMES: Final = {"en": {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "es": "Spanish", "ru": "Russian", "ja": "Japanese", "ko": "Korean"},
     "zh": {"en": "英语", "zh": "中文", "de": "德语", "fr": "法语", "es": "西班牙语", "ru": "俄语", "ja": "日语", "ko": "韩语"}}  # fmt: skip

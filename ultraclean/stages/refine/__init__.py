@@ -1,4 +1,4 @@
-"""Maps that edit documents by what a model said of them."""
+"""Stages that edit documents, or write new ones of them, by what a model said."""
 
 from ultraclean.stages.lazy import attributes
 
