@@ -20,9 +20,9 @@ RULES = r"""
             engine: scripted
             rules:
               - {pattern: 'points', answers: ['{"points": ["PLAIN"]}']}
-              - {pattern: 'pairs.*<document-\w+>\n(.*?)\n</document', answers: ['{"pairs": [{"question": "Why is it so that \1", "answer": "It is so in the valley."}]}']}
+              - {pattern: '<document-\w+>\n(.{60}).*?\n</document.*"pairs"', answers: ['{"pairs": [{"question": "Why is it so that \1", "answer": "It is so in the valley."}]}']}
               - {pattern: 'posts', answers: ['{"title": "half']}
-              - {pattern: 'style|Rewrite.*<document-\w+>\n(.*?)\n</document', answers: ['REWRITTEN']}
+              - {pattern: 'Rewrite.*<document-\w+>\n(.*?)\n</document', answers: ['REWRITTEN']}
               - {pattern: '.', answers: ['I cannot.'], finish: content_filter}
 """
 
@@ -44,8 +44,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     written = shipped_pipelines()["refine"].read_text()
     assert "            base_url: http://localhost:8000/v1\n" in written
 
-    def start(rewritten: str, pairs: str = "pairs") -> Any:
-        rules = RULES.replace("REWRITTEN", rewritten).replace("{pattern: 'pairs", f"{{pattern: '{pairs}").replace("PLAIN", "The snow of the valley is the water of the city.")  # fmt: skip
+    def start(rewritten: str, pairs: str = '"pairs"') -> Any:
+        rules = RULES.replace("REWRITTEN", rewritten).replace("\"pairs\"'", f"{pairs}'").replace("PLAIN", "The snow of the valley is the water of the city.")  # fmt: skip
         text = written.replace(
             "            base_url: http://localhost:8000/v1\n", rules.lstrip("\n")
         )
