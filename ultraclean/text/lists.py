@@ -9,7 +9,8 @@ from typing import Any, Final
 
 # scripts written without spaces: a word of them is found wherever it stands
 _NO_SPACES: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"  # Han characters beyond the first plane, as Cantonese has
 )
 
 

@@ -28,6 +28,7 @@ class Badwords(Map):
     """Adds the number of matches (int64), and the fraction of the characters in them (float32)."""
 
     stage: ClassVar[str] = "score.badwords"
+    version: ClassVar[int] = 2
     main: ClassVar[str | None] = "lists"
     paper: ClassVar[str] = "C4 (Raffel et al. 2020), matching of datatrove 0.10.1"
 
