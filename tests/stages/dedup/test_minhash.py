@@ -230,7 +230,7 @@ def test_rounds_settle_on_the_components(tmp_path: Path, name: str, memory_bytes
 def test_a_hot_key_costs_one_row_per_task() -> None:
     batch = Batch.of(text=pa.array(["the same five words and more"] * 5000))
     rows = pa.Table.from_batches([Minhash().sketch()(batch)])
-    met = clusters.meet(rows.append_column("_at", pa.array(np.arange(5000))))
+    met = clusters.meet(None, rows.append_column("_at", pa.array(np.arange(5000))))
     offered = met.filter(pa.array(met["to"].to_numpy() < 0))
     assert offered.num_rows == 14
     assert met.num_rows == 14 + 4999
