@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -87,6 +88,12 @@ class Minhash(Barrier):
     max_cluster: int | None = Field(
         default=1000, ge=2, description="a cluster with more documents raises an alarm"
     )
+    size_into: str | None = Field(
+        default=None,
+        min_length=1,
+        description="column for how many documents a kept one stands for, itself among them "
+        "(what FineWeb-2 repeats documents by, with sample.upsample)",
+    )
     dialect: Literal["ultraclean", "datatrove"] = Field(
         default="ultraclean",
         description="datatrove: its text simplification, spaCy words, hashes and 61-bit permutations",
@@ -109,6 +116,9 @@ class Minhash(Barrier):
 
     def needs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.column, *self.priority)))
+
+    def adds(self) -> Mapping[str, pa.DataType]:
+        return {} if self.size_into is None else {self.size_into: pa.int64()}
 
     def files(self) -> tuple[str, ...]:
         return tuple(storage.join(found.folder, indexes_of.MANIFEST) for found in self._indexes())
@@ -226,7 +236,17 @@ class Minhash(Barrier):
         self, card: Mapping[str, Any], verdicts: pa.Table | None
     ) -> Callable[[Batch], Decision]:
         names = [corpus["name"] for corpus in card.get("against", ())]
-        return kept.decisions(self.reasons, verdicts, names)
+        judge = kept.decisions(self.reasons, verdicts, names)
+        if self.size_into is None:
+            return judge
+        return functools.partial(with_sizes, self.size_into, judge)
+
+
+def with_sizes(into: str, judge: Callable[[Batch], Decision], batch: Batch) -> Decision:
+    """The decision, with the size of its cluster as a column of each kept document."""
+    decision = judge(batch)
+    sizes = pa.array(decision.numbers["cluster_size"], pa.int64())
+    return replace(decision, columns={**decision.columns, into: sizes})
 
 
 # --- sketches --------------------------------------------------------------------------------------
