@@ -48,11 +48,14 @@ def late_fields(stage: Stage) -> dict[str, Any]:
 def decisive(value: BaseModel) -> dict[str, Any]:
     """The fields of a model as JSON values, without those that only say where or how fast."""
     plain = value.model_dump(mode="json")
-    out = {}
+    out: dict[str, Any] = {}
     for name, info in type(value).model_fields.items():
         if any(isinstance(mark, Placement) for mark in info.metadata):
             continue
         inner = getattr(value, name)
+        if isinstance(inner, tuple) and inner and all(isinstance(x, BaseModel) for x in inner):
+            out[name] = [decisive(one) for one in inner]
+            continue
         out[name] = decisive(inner) if isinstance(inner, BaseModel) else plain[name]
     return out
 

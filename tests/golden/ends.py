@@ -15,6 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ultrachat.dialogue import COLUMNS
+from ultrachat.stages.agreement import Agreement
+from ultrachat.stages.write import Write
 from ultraclean.document import KEY, PATH, POSITION, Batch, keys_of
 from ultraclean.inputs import Shard
 from ultraclean.stage import Rows, Sink, Source, Stage
@@ -238,6 +241,32 @@ def pack_datatrove(folder: Path) -> tuple[Stage, Any]:
     return _packed(folder, Datatrove, shuffle=True, seed=1)
 
 
+def chat_write(folder: Path) -> tuple[Stage, Any]:
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "因为🙂"}]
+    batch = Batch.of(messages=pa.array([turns], COLUMNS["messages"]), id=["a"], track=["t"])
+    stage = Write(format="sharegpt", also=("track",))
+    stage.write(str(folder / "a.jsonl"), iter([batch]))
+    return stage, (folder / "a.jsonl").read_bytes()
+
+
+class _Rated(Rows):
+    name, n_docs, digest = "rated", 6, "rated"
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        del columns
+        yield Batch.of(
+            a=["1", "2", "3", "", "2", "5"],
+            b=[2.0, 2, 3, 1, 4, 4],
+            p=[1, 3, 2, 2, 4, 5],
+            u=list("xxxyyy"),
+        )
+
+
+def chat_agreement(folder: Path) -> tuple[Stage, Any]:
+    stage = Agreement(judges=("a", "b"), people="p", user="u", item="u", n_bootstrap=20)
+    return stage, stage.make({"rated": _Rated()}, str(folder), map)
+
+
 def refine_diversity(folder: Path) -> tuple[Stage, Any]:
     """Without the compressed size, which is the compressor's."""
     stage = Diversity(table="made", against="seeds", sample_words=100)
@@ -270,4 +299,6 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     pack_megatron,
     pack_datatrove,
     refine_diversity,
+    chat_write,
+    chat_agreement,
 )

@@ -66,6 +66,8 @@ STAGES: tuple[str, ...] = (
     "chat.interpreter",
     "chat.survey",
     "chat.passed",
+    "chat.judge",
+    "chat.agreement",
     "chat.yields",
     "chat.pack",
     "fit.fasttext",
@@ -80,5 +82,6 @@ STAGES: tuple[str, ...] = (
     "pack.datatrove",
     "write.parquet",
     "write.jsonl",
+    "chat.write",
     "write.dataset",
 )
