@@ -88,6 +88,7 @@ def json_schema() -> dict[str, Any]:
         stage_class = catalog.stage_class(name)
         schema = stage_class.model_json_schema(ref_template="#/$defs/{model}")
         definitions |= schema.pop("$defs", {})
+        _allow_single(stage_class, schema["properties"])
         schema["description"] = first_sentence(stage_class)
         value: dict[str, Any] = {"anyOf": [schema, {"type": "null"}]}
         if stage_class.main is not None:
@@ -134,6 +135,15 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _allow_single(stage_class: type[Stage], properties: dict[str, Any]) -> None:
+    """A list that its validator takes one member of may be written as that member."""
+    for found in stage_class.__pydantic_decorators__.field_validators.values():
+        for name in found.info.fields if found.info.mode == "before" else ():
+            field = properties[name]
+            if field.get("type") == "array" and "items" in field:
+                properties[name] = {"anyOf": [field, field["items"]]}
 
 
 def _foreach(tables: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ultraclean.document import KEY, Batch, texts
 from ultraclean.errors import PlanError
@@ -57,6 +57,8 @@ class Datatrove(Filter):
     reasons: ClassVar[tuple[str, ...]] = ("dropped", "no_text", "timeout", "broken_process", "clean_error")  # fmt: skip
     extras: ClassVar[Mapping[str, str]] = {"datatrove": '"ultraclean-data[datatrove]"'}
     packages: ClassVar[tuple[str, ...]] = ("datatrove",)
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
     block: str = Field(
         description="class below datatrove.pipeline: filters.X, formatters.X or extractors.X"
