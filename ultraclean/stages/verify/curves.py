@@ -59,10 +59,10 @@ def _mean(runs: Sequence[Points]) -> Points:
     ]
 
 
-def thinned(points: Points) -> Points:
-    """At most MOST_POINTS, each the mean of a stretch."""
+def thinned(points: Points) -> list[list[float]]:
+    """At most MOST_POINTS, each the mean of a stretch; lists, as a card has them when read again."""
     width = -(-len(points) // MOST_POINTS) or 1
     stretches = [points[at : at + width] for at in range(0, len(points), width)]
     return [
-        (one[-1][0], round(statistics.fmean(value for _, value in one), 4)) for one in stretches
+        [one[-1][0], round(statistics.fmean(value for _, value in one), 4)] for one in stretches
     ]
