@@ -124,6 +124,8 @@ def _merged(pieces: list[Piece], n_together: int) -> list[Piece]:
 
 def meet(without: Home | None, table: pa.Table) -> pa.Table:
     """Sketches -> (key, node, to): `to` -1 offers a document under a band key, else it is a link."""
+    from ultrakernels import bands
+
     rows = table.filter(pc.is_valid(table["bands"]))
     if without is not None:
         found, place = without.match(rows)
@@ -133,18 +135,18 @@ def meet(without: Home | None, table: pa.Table) -> pa.Table:
         rows = rows.filter(pa.array(~gone))
     at = rows[AT].to_numpy()
     keys = byte_rows(rows["bands"]).view(np.uint64)
-    flat, nodes = keys.ravel(), np.repeat(at, keys.shape[1] if len(at) else 0)
     if ROLE in table.column_names:  # of an index: each may be what a new document resembles
+        flat, nodes = keys.ravel(), np.repeat(at, keys.shape[1] if len(at) else 0)
         return pa.table({"key": flat, "node": nodes, "to": np.full(len(flat), -1, dtype=np.int64)})
-    distinct, first, left, right = _stars(flat, nodes)
-    members, roots = _joined(left, right)
+    distinct, first, root = bands.meet(keys, at)
+    member = np.flatnonzero(root != np.arange(len(root)))
     with np.errstate(over="ignore"):
-        spread = mix64(members.view(np.uint64))
+        spread = mix64(at[member].view(np.uint64))
     return pa.table(
         {
             "key": np.concatenate([distinct, spread]),
-            "node": np.concatenate([first, members]),
-            "to": np.concatenate([np.full(len(first), -1, dtype=np.int64), roots]),
+            "node": np.concatenate([at[first], at[member]]),
+            "to": np.concatenate([np.full(len(first), -1, dtype=np.int64), at[root[member]]]),
         }
     )
 
@@ -160,10 +162,14 @@ def link(first_old: int, table: pa.Table) -> pa.Table:
 
     `_at` of old documents begin at `first_old`: a key of theirs alone links nothing.
     """
+    from ultrakernels import bands
+
     key, node, to = (table[name].to_numpy() for name in ("key", "node", "to"))
     offered = to < 0
-    _, _, left, right = _stars(key[offered], node[offered])
-    left, right = left[left < first_old], right[left < first_old]
+    _, _, root = bands.meet(key[offered].reshape(-1, 1), node[offered])
+    left, right = node[offered][root], node[offered]
+    links = (left != right) & (left < first_old)
+    left, right = left[links], right[links]
     members, roots = _joined(
         np.concatenate([left, node[~offered]]), np.concatenate([right, to[~offered]])
     )
@@ -224,34 +230,6 @@ def owner_partition(bits: int, table: pa.Table) -> Ids:
     """The owner of each row; counts of changes are the last partition."""
     owner: Ids = table["owner"].to_numpy() >> (_PLACES - bits)
     return np.where(table["kind"].to_numpy() == _CHANGES, 2**bits, owner)
-
-
-def _stars(key: NDArray[np.uint64], node: Ids) -> tuple[NDArray[np.uint64], Ids, Ids, Ids]:
-    """(distinct keys, one node of each, and edges: that node to each other node of the key)."""
-    from ultrakernels import order
-
-    shared = _shared(key)
-    alone = ~shared
-    some, nodes = key[shared], node[shared]
-    places = np.argsort(some)
-    some, nodes = some[places], nodes[places]
-    starts = order.runs(some)
-    # The lowest, because an unstable sort (four times as fast) leaves nodes of one key in any order.
-    lowest = np.minimum.reduceat(nodes, starts) if len(starts) else nodes
-    first = np.repeat(lowest, np.diff(np.append(starts, len(some))))
-    other = first != nodes
-    distinct = np.concatenate([key[alone], some[starts]])
-    return distinct, np.concatenate([node[alone], lowest]), first[other], nodes[other]
-
-
-def _shared(key: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Keys that occur twice, and a few more: sorting keys is ten times as fast as ordering rows."""
-    in_order = np.sort(key)
-    seen = np.zeros(2**22, dtype=np.bool_)
-    mask = np.uint64(len(seen) - 1)
-    seen[in_order[1:][in_order[1:] == in_order[:-1]] & mask] = True
-    found: NDArray[np.bool_] = seen[key & mask]
-    return found
 
 
 def _joined(left: Ids, right: Ids) -> tuple[Ids, Ids]:
