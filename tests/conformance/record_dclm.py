@@ -23,7 +23,15 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from texts import address, marked_texts, odd_texts, real_rows, varied_texts, write_record
+from texts import (
+    address,
+    flawed_texts,
+    marked_texts,
+    odd_texts,
+    real_rows,
+    varied_texts,
+    write_record,
+)
 
 Rule = Callable[[dict[str, Any]], list[Any]]
 
@@ -82,7 +90,7 @@ def c4(f: Any, m: Any) -> dict[str, Rule]:
     return {
         "long_word": lambda p: m.word_length_modifier(p, 1000, model="split"),
         "citations": m.citation_removal_modifier(),
-        "end_mark": m.punctuation_line_modifier(remove_ellipses=True),
+        "no_end_mark": m.punctuation_line_modifier(remove_ellipses=True),
         "few_words": lambda p: m.line_length_modifier(p, 5),
         "lorem_ipsum": f.substring_filter(banlist=["lorem ipsum"]),
         "javascript": m.substring_line_modifier(banlist=["javascript"]),
@@ -91,13 +99,17 @@ def c4(f: Any, m: Any) -> dict[str, Rule]:
     }
 
 
-def edited(steps: dict[str, Rule], text: str) -> str:
-    """`kept HASH`, or the step that gave the page up."""
-    page = {"text": text}
+def edited(steps: dict[str, Rule], text: str) -> dict[str, Any]:
+    """`c4`: `kept HASH`, or the step that gave the page up; `c4_edits`: the steps that took some of it."""
+    page, changed = {"text": text}, []
     for name, step in steps.items():
+        before = page["text"]
         if not step(page):
-            return name
-    return "kept " + hashlib.sha256(page["text"].encode()).hexdigest()[:16]
+            return {"c4": name, "c4_edits": changed}
+        if page["text"].strip() != before.strip():  # some steps strip what they leave
+            changed.append(name)
+    digest = hashlib.sha256(page["text"].encode()).hexdigest()[:16]
+    return {"c4": f"kept {digest}", "c4_edits": changed}
 
 
 def main(peer: Path, shared: Path) -> None:
@@ -118,10 +130,10 @@ def main(peer: Path, shared: Path) -> None:
         for kind, every in rules.items():
             page = {"text": row["text"]}
             out[kind] = [name for name, rule in every.items() if not rule(page)]
-        out["c4"] = edited(steps, row["text"])
-        rows.append(out)
+        rows.append(out | edited(steps, row["text"]))
     # C4's rules alone are quick, and give few of the documents above up.
-    rows += [{"text": text, "c4": edited(steps, text)} for text in marked_texts(400, seed=8)]
+    for text in itertools.chain(marked_texts(400, seed=8), flawed_texts(500)):
+        rows.append({"text": text} | edited(steps, text))
     commit = subprocess.run(
         ["git", "-C", peer, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -135,7 +147,9 @@ def main(peer: Path, shared: Path) -> None:
     write_record(Path(__file__).parent / "recorded" / "dclm.jsonl.gz", head, rows)
     for kind, every in rules.items():
         print(kind, {name: sum(name in row.get(kind, ()) for row in rows) for name in every})
-    print("c4", {name: sum(row["c4"] == name for row in rows) for name in steps})
+    for name in steps:
+        gone, changed = (sum(name in row[key] for row in rows) for key in ("c4", "c4_edits"))
+        print(f"c4 {name}: gave up {gone}, edited {changed}")
 
 
 if __name__ == "__main__":

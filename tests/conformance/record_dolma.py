@@ -14,6 +14,7 @@ import importlib
 import importlib.metadata
 import itertools
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -64,19 +65,29 @@ def peer_module(name: str) -> Any:
             sys.modules[missing.name] = mock.MagicMock()
 
 
-def edited(spans: list[Any], text: str) -> str:
-    """`kept HASH` of the text without the lines that the tagger marked, or the flag that drops it."""
+def edited(spans: list[Any], text: str) -> dict[str, Any]:
+    """`c4`: `kept HASH` of the text without the lines that the tagger marked, or the flag that drops it.
+
+    `c4_edits`: for what it marked lines, for few words only where they have an end mark; `c4_flags`:
+    every flag.
+    """
     types = {span.type for span in spans}
-    for reason, flag in C4.items():
-        if flag in types:
-            return reason
-    gone = sorted({(span.start, span.end) for span in spans if span.type.startswith("lines_with")})
+    no_end, few = (
+        {(span.start, span.end) for span in spans if span.type == kind}
+        for kind in ("lines_with_no_ending_punctuation", "lines_with_too_few_words")
+    )
+    found = {
+        "c4_edits": ["no_end_mark"] * bool(no_end) + ["few_words"] * bool(few - no_end),
+        "c4_flags": [name for name, kind in C4.items() if kind in types],
+    }
+    if found["c4_flags"]:
+        return {"c4": found["c4_flags"][0], **found}
     kept, at = [], 0
-    for start, end in gone:
+    for start, end in sorted(no_end | few):
         kept.append(text[at:start])
         at = max(at, end)
     left = "".join(kept) + text[at:]
-    return "kept " + hashlib.sha256(left.encode()).hexdigest()[:16]
+    return {"c4": "kept " + hashlib.sha256(left.encode()).hexdigest()[:16], **found}
 
 
 def main(shared: Path) -> None:
@@ -95,10 +106,8 @@ def main(shared: Path) -> None:
         out = address(row) if "file" in row else row.copy()
         out["quality"] = [name for name, fails in QUALITY.items() if fails(found)]
         out["repetition"] = [name for name, fails in REPETITION.items() if fails(found)]
-        out["c4"] = edited(
-            tagger.predict(document(source="", id="", text=row["text"])).spans, row["text"]
-        )
-        rows.append(out)
+        marked = tagger.predict(document(source="", id="", text=row["text"])).spans
+        rows.append(out | edited(marked, row["text"]))
     head = {
         "peer": "allenai/dolma",
         "version": importlib.metadata.version("dolma"),
@@ -109,7 +118,8 @@ def main(shared: Path) -> None:
     write_record(Path(__file__).parent / "recorded" / "dolma.jsonl.gz", head, rows)
     for kind in ("quality", "repetition"):
         print(kind, {name: sum(name in row[kind] for row in rows) for name in head[kind]})
-    print("c4", {name: sum(row["c4"] == name for row in rows) for name in C4})
+    for key in ("c4_flags", "c4_edits"):
+        print(key, Counter(name for row in rows for name in row[key]))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ every rule asked by itself. Here each rule is asked alone as well, so that none 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +17,10 @@ import pytest
 
 from ultraclean.document import Batch
 from ultraclean.stage import Decision, Filter
+from ultraclean.stages.filter.c4 import C4
 from ultraclean.stages.filter.gopher_quality import GopherQuality
 from ultraclean.stages.filter.gopher_repetition import GopherRepetition
+from ultraclean.text.c4_lines import CAUSES
 
 HERE = Path(__file__).parent
 
@@ -107,3 +111,28 @@ def test_the_first_rule_that_fails_is_the_reason(
                 differ.append((index, found, expected))
         assert not differ, (kind, len(differ), differ[:10])
         assert len({row[kind][0] for row in rows if row[kind]}) > len(head[kind]) / 2
+
+
+@pytest.mark.parametrize("dialect", ["dclm", "dolma"])
+def test_c4_leaves_the_same_text(dialect: Any, texts: ModuleType, shared_data: Path) -> None:
+    """The same text or the same reason, but for the sentences, and the same rules took lines."""
+    _, rows = texts.recorded(HERE / "recorded" / f"{dialect}.jsonl.gz", shared_data)
+    batch = Batch.of(text=[row["text"] for row in rows])
+    ours = C4(dialect=dialect, min_sentences=None).open()(batch)
+    kept = ours.columns["text"].to_pylist()
+    wrong, dropped = [], Counter[str]()
+    for index, row in enumerate(rows):
+        digest = hashlib.sha256(kept[index].encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        found = outcome(ours, index) or f"kept {digest}"
+        took = {cause for cause in CAUSES[dialect] if ours.numbers[f"n_lines_{cause}"][index]}
+        expected, edits = row["c4"], set(row["c4_edits"]) - {"citations"}
+        dropped.update(row["c4_edits"])
+        dropped.update(row.get("c4_flags", [row["c4"]]))
+        if dialect == "dclm" and expected in CAUSES[dialect]:
+            expected = "empty"  # the step that took the last line gave the page up
+        if found != expected or not edits <= took:
+            wrong.append((index, found, expected, took, edits, row["text"][:80]))
+    assert not wrong, (len(wrong), wrong[:10])
+    rules = {*ours.reasons, *CAUSES[dialect]} - {"empty", "too_few_sentences"}
+    few = {rule: dropped[rule] for rule in rules if dropped[rule] < FEWEST_DROPPED}
+    assert not few, dropped

@@ -121,6 +121,21 @@ def marked_texts(count: int, seed: int = 7) -> Iterator[str]:
         yield "\n".join(lines)
 
 
+def flawed_texts(count: int, seed: int = 9) -> Iterator[str]:
+    """Few lines, most with one flaw that C4 removes a line for; often nothing is left."""
+    rng = random.Random(seed)
+    words = PIECES[:10]
+    flaws = [*["q" * 1001] * 3, "w" * 1000, "JavaScript", "javaſcript", "Privacy Policy", "use cookies[3]",
+             "terms of use", "uses  cookies", "[citation needed]", "[7]"]  # fmt: skip
+    for _ in range(count):
+        flaw, share, lines = rng.choice(flaws), rng.choice([0.3, 1, 1]), []
+        for _ in range(rng.choice([1, 2, 4])):
+            line = [rng.choice(words) for _ in range(rng.choice([2, 3, 4, 5, 6, 9]))]
+            line[1] = flaw if rng.random() < share else line[1]
+            lines.append(" ".join(line) + rng.choice([".", ".", ".", "!", '."', "'", "…", ""]))
+        yield "\n".join(lines)
+
+
 def big_texts() -> list[str]:
     """A megabyte on one line, and in one word: what is quadratic shows."""
     rng = random.Random(3)

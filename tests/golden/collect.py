@@ -27,10 +27,13 @@ RECORD = HERE / "stages.json"
 
 
 def cases() -> dict[str, tuple[Stage, Batch]]:
-    """Name of the case file -> a configured stage and its batch."""
+    """Name of the case file -> a configured stage and its batch; a case for each of its DIALECTS."""
     found = {}
     for file in sorted((HERE / "cases").glob("*.py")):
-        found[file.stem] = load(file).case()
+        module = load(file)
+        found[file.stem] = stage, batch = module.case()
+        for dialect in getattr(module, "DIALECTS", ()):
+            found[f"{file.stem}_{dialect}"] = type(stage)(dialect=dialect), batch
     return found
 
 

@@ -6,6 +6,8 @@ from ultraclean.document import Batch
 from ultraclean.stage import Stage
 from ultraclean.stages.filter.c4 import C4
 
+DIALECTS = ("dclm", "dolma")
+
 
 def case() -> tuple[Stage, Batch]:
     lines = "It has a line that ends here.[1][citation needed]\nIs this [edit] one kept?\u2028So it is!\r\n"

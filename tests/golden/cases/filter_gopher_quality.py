@@ -8,6 +8,8 @@ from ultraclean.stages.filter.gopher_quality import GopherQuality
 
 PROSE = "The house that they have is to be seen with care, and it is old. "
 
+DIALECTS = ("dclm", "dolma")
+
 
 def case() -> tuple[Stage, Batch]:
     texts = [

@@ -6,6 +6,8 @@ from ultraclean.document import Batch
 from ultraclean.stage import Stage
 from ultraclean.stages.filter.gopher_repetition import GopherRepetition
 
+DIALECTS = ("dclm", "dolma")
+
 
 def case() -> tuple[Stage, Batch]:
     varied = " ".join(f"w{number}" for number in range(60))

@@ -28,7 +28,16 @@ from ultraclean.stages.filter.length import Length
 
 LENGTH = Length(min_chars=2, max_chars=900, min_words=2, max_words=150, min_bytes=5, max_bytes=800)
 FILTERS: list[Filter] = [GopherQuality(), GopherRepetition(), C4(), Fineweb(), LENGTH]
+DIALECTS: list[Filter] = [
+    stage(dialect=dialect)  # type: ignore[call-arg]
+    for stage in (GopherQuality, GopherRepetition, C4)
+    for dialect in ("dclm", "dolma")
+]
 PROSE = "The house that they have is to be seen with care, and it is old. "
+
+
+def named(stage: Filter) -> str:
+    return "-".join([stage.stage, *([stage.dialect] if stage in DIALECTS else [])])  # type: ignore[attr-defined]
 
 
 def reasons(decision: Decision) -> list[str | None]:
@@ -62,7 +71,7 @@ def odd_texts() -> list[str | None]:
     return texts
 
 
-@pytest.mark.parametrize("stage", FILTERS, ids=lambda stage: stage.stage)
+@pytest.mark.parametrize("stage", [*FILTERS, *DIALECTS], ids=named)
 def test_splitting_a_batch_anywhere_gives_the_same_decisions(stage: Filter) -> None:
     batch = Batch.of(text=pa.array(odd_texts(), pa.string()))
     whole = stage.open()(batch)
@@ -83,7 +92,7 @@ def test_splitting_a_batch_anywhere_gives_the_same_decisions(stage: Filter) -> N
             assert pa.concat_arrays(chunks).equals(column)
 
 
-@pytest.mark.parametrize("stage", FILTERS, ids=lambda stage: stage.stage)
+@pytest.mark.parametrize("stage", [*FILTERS, *DIALECTS], ids=named)
 def test_large_strings_give_the_same_and_nulls_are_empty(stage: Filter) -> None:
     texts = odd_texts()
     small = judge(stage, *texts)
@@ -97,7 +106,7 @@ def test_large_strings_give_the_same_and_nulls_are_empty(stage: Filter) -> None:
     assert all(len(numbers) == len(texts) for numbers in small.numbers.values())
 
 
-@pytest.mark.parametrize("stage", FILTERS, ids=lambda stage: stage.stage)
+@pytest.mark.parametrize("stage", [*FILTERS, *DIALECTS], ids=named)
 def test_an_empty_batch(stage: Filter) -> None:
     assert len(judge(stage).code) == 0
 
@@ -239,6 +248,40 @@ def test_c4_switches() -> None:
         policy=False,
     )
     assert judge(everything, lines).columns["text"].to_pylist() == [lines]
+
+
+def test_c4_by_dclm() -> None:
+    start = "It is a line of words.\n\n  And here is another one… it ends.\n"
+    texts = {
+        "lorem_ipsum": start + "We write lorem ipsum right now.",
+        "curly_bracket": start + "And there is { a bracket.",
+        "empty": "no end\nJust four words here.\nIt is all javascript down here.",
+        "too_few_sentences": start,
+    }
+    decision = judge(
+        C4(dialect="dclm"), *texts.values(), start + "So it ends in ellipsis…\n" + start
+    )
+    assert reasons(decision) == [*texts, None]
+    assert decision.columns["text"][4].as_py() == (start + start).strip()
+    assert decision.numbers["n_lines_no_end_mark"].tolist() == [0, 0, 1, 0, 1]
+    assert decision.numbers["n_lines_few_words"].tolist() == [0, 0, 1, 0, 0]
+    assert decision.threshold[3] == 3
+
+
+def test_c4_by_dolma() -> None:
+    start = "It is a line.\n  And another one? \nno end\n"
+    texts = {
+        "curly_bracket": start + "lorem ipsum { javascript",
+        "lorem_ipsum": start + "lorem ipsum javascript",
+        "javascript": start + "not on JavaScript",
+        "too_few_sentences": start,
+    }
+    decision = judge(C4(dialect="dolma", min_sentences=3), *texts.values(), start + start)
+    assert reasons(decision) == [*texts, None]
+    assert decision.columns["text"][3].as_py() == "It is a line.\n  And another one? \n"
+    assert reasons(judge(C4(dialect="dolma"), "", None)) == [None, None]
+    with pytest.raises(ValidationError, match="citations: the dialect dolma has no such rule"):
+        C4(dialect="dolma", citations=True)
 
 
 def test_fineweb_reaches_every_reason() -> None:

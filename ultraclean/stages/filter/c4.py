@@ -1,50 +1,52 @@
 """Removes lines that are not sentences, and drops documents that have little left.
 
-Raffel et al. 2020 (C4, JMLR 21-140), section 2.2, in the reading of datatrove 0.10.1: a line goes
-if a word is very long, if it does not end in `. ? ! " '` or ends in `...`, if it has few words
-(counted before Wikipedia's citations are cut out of it), or if it speaks of JavaScript or of
-cookies and policies; a surviving line with `lorem ipsum` or `{` drops the document at once.
-The kept lines, stripped, are the new text.
+Raffel et al. 2020 (C4, JMLR 21-140), section 2.2, in one of three readings (`dialect`; the lines are
+judged by `ultraclean.text.c4_lines`):
+
+- `datatrove` 0.10.1: a line goes if a word is very long, if it does not end in `. ? ! " '` or ends in
+  `...`, if it has few words (counted before Wikipedia's citations are cut out of it), or if it speaks
+  of JavaScript or of cookies and policies; a surviving line with `lorem ipsum` or `{` drops the
+  document at once. The kept lines, stripped, are the new text.
+- `dclm` (mlfoundations/dclm, c4.yaml): the same steps one after another over the whole text; `…` ends
+  a line and is an ellipsis, `'` does not end one, empty lines stay, five words a line, three sentences.
+- `dolma` 1.2.1 (tagger c4_v2, configs/c4-replication): `lorem ipsum`, `{` and JavaScript anywhere drop
+  the document; lines without an end or with few words are cut out, and nothing else is looked at.
 
 Deliberately different: off is None (datatrove: -1); lines are always lines (datatrove can take
 sentences instead); sentences are counted without spaCy unless `sentences: spacy` asks for
-datatrove's count. The numbers of a document that a line dropped end with that line.
+datatrove's count, and DCLM's, by a model of NLTK, is not reproduced. Where lower-casing makes a text
+longer (`İ`), dolma cuts at shifted places and ours does not. In the dialect datatrove the numbers of a
+document that a line dropped end with that line.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Final, Literal
+from dataclasses import fields
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ultraclean.document import Batch, texts
-from ultraclean.errors import MissingExtra
-from ultraclean.stage import Decision, Filter, absent, at_least, decide
+from ultraclean.stage import Decision, absent, at_least, decide
+from ultraclean.stages.filter.rule_set import RuleSet
 from ultraclean.text import characters
 from ultraclean.text.buffers import utf8
+from ultraclean.text.c4_lines import CAUSES, DIALECTS, LineRules, datatrove_line
 from ultraclean.text.sentences import CLOSING, SentenceSplitter, n_sentences
 
-CITATION: Final = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
-LINE_ENDS: Final = (".", "?", "!", '"', "'")
-POLICIES: Final = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
-CAUSES: Final = ("long_word", "no_end_mark", "few_words", "javascript", "policy")
-
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    "datatrove": ("lorem_ipsum", "curly_bracket"),
+    "dclm": ("lorem_ipsum", "curly_bracket", "empty"),
+    "dolma": ("curly_bracket", "lorem_ipsum", "javascript"),
+}
+"""What drops a document whatever is left of it, in the order in which the dialect asks."""
+NOT_IN_DOLMA: Mapping[str, Any] = {"max_word_chars": None, "citations": False, "policy": False}
 
 Cleaned = tuple[dict[str, NDArray[np.int64]], pa.Array]
 """What was counted, and the texts that are left, large_string."""
@@ -63,13 +65,19 @@ def _table() -> NDArray[np.uint8]:
     return table
 
 
-class C4(Filter):
+class C4(RuleSet):
     stage: ClassVar[str] = "filter.c4"
-    paper: ClassVar[str] = "Raffel et al. 2020 (C4), 2.2; semantics of datatrove 0.10.1"
-    reasons: ClassVar[tuple[str, ...]] = ("lorem_ipsum", "curly_bracket", "too_few_sentences")
-    extras: ClassVar[Mapping[str, str]] = {"spacy": '"ultraclean-data[datatrove]"'}
+    paper: ClassVar[str] = "Raffel et al. 2020 (C4), 2.2; as datatrove, DCLM or dolma"
+    reasons: ClassVar[tuple[str, ...]] = (
+        *(*FLAGS["datatrove"], "too_few_sentences"),
+        *("empty", "javascript"),
+    )
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dclm": {"min_sentences": 3, "min_line_words": 5},
+        "dolma": {"min_sentences": None, **NOT_IN_DOLMA},
+    }
 
-    dialect: Literal["datatrove"] = Field(
+    dialect: Literal["datatrove", "dclm", "dolma"] = Field(
         default="datatrove", description="whose reading of the rules to follow"
     )
     sentences: SentenceSplitter = Field(
@@ -91,35 +99,38 @@ class C4(Filter):
         default=True, description="cut Wikipedia's citations out of lines: `[1]`, `[edit]`"
     )
     lorem_ipsum: bool = Field(default=True, description="drop documents with `lorem ipsum`")
-    javascript: bool = Field(default=True, description="remove lines that mention JavaScript")
+    javascript: bool = Field(
+        default=True, description="remove lines (dolma: drop documents) that mention JavaScript"
+    )
     curly_bracket: bool = Field(default=True, description="drop documents with `{`")
     policy: bool = Field(
         default=True, description="remove lines about terms of use, privacy and cookies"
     )
 
-    def needs(self) -> tuple[str, ...]:
-        return ("text",)
+    @property
+    def splitter(self) -> str:
+        return self.sentences
 
-    def missing_extras(self) -> list[MissingExtra]:
-        return super().missing_extras() if self.sentences == "spacy" else []
-
-    def distributions(self) -> tuple[str, ...]:
-        return ("spacy",) if self.sentences == "spacy" else ()
+    @model_validator(mode="after")
+    def _dialect_has_the_rules(self) -> Self:
+        for name, off in NOT_IN_DOLMA.items():
+            if self.dialect == "dolma" and getattr(self, name) != off:
+                raise ValueError(f"{name}: the dialect dolma has no such rule")
+        return self
 
     def open(self) -> Callable[[Batch], Decision]:
+        quick = self.dialect == "datatrove" and self.sentences == "punctuation"
         rules = [
-            absent("lorem_ipsum", "lorem_ipsum"),
-            absent("curly_bracket", "curly_bracket"),
+            *(absent(reason, reason) for reason in FLAGS[self.dialect]),
             at_least("too_few_sentences", "n_sentences", self.min_sentences),
         ]
 
         def judge(batch: Batch) -> Decision:
-            if self.sentences == "punctuation":
+            if quick:
                 measured, cleaned = self._quick(batch["text"])
             else:
                 measured, cleaned = self._slow(batch.view("text", texts))
-            rewritten = cleaned.cast(batch["text"].type)
-            return dataclasses.replace(decide(measured, rules), columns={"text": rewritten})
+            return decide(measured, rules, {"text": cleaned.cast(batch["text"].type)})
 
         return judge
 
@@ -128,7 +139,7 @@ class C4(Filter):
         from ultrakernels import sentence_lines as kernel
 
         text = utf8(column)
-        names = [*CAUSES[:3], "lorem_ipsum", "javascript", "curly_bracket", "policy"]
+        names = [*CAUSES["datatrove"][:3], "lorem_ipsum", "javascript", "curly_bracket", "policy"]
         wanted = np.array(
             [
                 self.max_word_chars is not None,
@@ -140,7 +151,7 @@ class C4(Filter):
                 self.policy,
             ]
         )
-        blank = self._line("")[1]
+        blank = datatrove_line(self._line_rules(), "")[1]
         data, ends, causes, n_lines, n_sentences, unsure = kernel.sentence_lines(
             text.data,
             text.offsets,
@@ -155,7 +166,8 @@ class C4(Filter):
         cleaned = pa.Array.from_buffers(pa.large_string(), len(column), buffers)
         measured = {name: causes[:, names.index(name)] for name in ("lorem_ipsum", "curly_bracket")}
         measured |= {"n_sentences": n_sentences, "n_lines": n_lines}
-        measured |= {f"n_lines_{cause}": causes[:, names.index(cause)] for cause in CAUSES}
+        for cause in CAUSES["datatrove"]:
+            measured[f"n_lines_{cause}"] = causes[:, names.index(cause)]
         if unsure.any():
             mask = pa.array(unsure)
             # Arrow cannot filter string_view
@@ -167,18 +179,20 @@ class C4(Filter):
 
     def _slow(self, documents: list[str]) -> Cleaned:
         """Line by line, in Python."""
-        rows = [self._lines(text) for text in documents]
-        measured = {
-            name: np.array([counts[name] for _, counts in rows], dtype=np.int64)
-            for name in ("lorem_ipsum", "curly_bracket")
-        }
-        measured["n_sentences"] = self._sentences([kept for kept, _ in rows])
-        measured["n_lines"] = np.array([c["n_lines"] for _, c in rows], dtype=np.int64)
-        for cause in CAUSES:
-            removed = [counts[cause] for _, counts in rows]
-            measured[f"n_lines_{cause}"] = np.array(removed, dtype=np.int64)
-        cleaned = ["\n".join(kept).strip() for kept, _ in rows]
-        return measured, pa.array(cleaned, pa.large_string())
+        clean, rules = DIALECTS[self.dialect], self._line_rules()
+        rows = [clean(rules, text) for text in documents]
+
+        def counted(cause: str) -> NDArray[np.int64]:
+            return np.array([row.counts[cause] for row in rows], dtype=np.int64)
+
+        measured = {name: counted(name) for name in FLAGS[self.dialect]}
+        measured["n_sentences"] = self._sentences([row.lines for row in rows])
+        measured["n_lines"] = counted("n_lines")
+        measured |= {f"n_lines_{cause}": counted(cause) for cause in CAUSES[self.dialect]}
+        return measured, pa.array([row.text for row in rows], pa.large_string())
+
+    def _line_rules(self) -> LineRules:
+        return LineRules(**{field.name: getattr(self, field.name) for field in fields(LineRules)})
 
     def _sentences(self, documents: list[list[str]]) -> NDArray[np.int64]:
         """Sentences in the kept lines of each document, int64[n_docs]."""
@@ -188,46 +202,3 @@ class C4(Filter):
         ends = np.zeros(len(documents) + 1, dtype=np.int64)
         np.cumsum([len(kept) for kept in documents], out=ends[1:])
         return np.diff(total[ends])
-
-    def _lines(self, text: str) -> tuple[list[str], Counter[str]]:
-        """The kept lines, and how many went for which cause; stops at a line that drops the text."""
-        kept: list[str] = []
-        counts: Counter[str] = Counter()
-        lines = text.splitlines()
-        counts["n_lines"] = len(lines)
-        blank = self._line("")[1]
-        for number, raw in enumerate(lines):
-            stripped = raw.strip()
-            line, cause = self._line(stripped) if stripped else ("", blank)
-            if cause is None:
-                kept.append(line)
-                continue
-            counts[cause] += 1
-            if cause in ("lorem_ipsum", "curly_bracket"):
-                counts["n_lines"] = number + 1
-                break
-        return kept, counts
-
-    def _line(self, line: str) -> tuple[str, str | None]:
-        """The line without citations, and why it, or its document, goes; None keeps it."""
-        words = line.split()
-        longest = self.max_word_chars
-        # No word is longer than its line, and few lines are so long.
-        if longest is not None and len(line) > longest and max(map(len, words)) > longest:
-            return line, "long_word"
-        if self.citations and "[" in line:
-            line = CITATION.sub("", line)
-        if self.end_mark and (not line.endswith(LINE_ENDS) or line.endswith("...")):
-            return line, "no_end_mark"
-        if self.min_line_words is not None and len(words) < self.min_line_words:
-            return line, "few_words"
-        lower = line.lower()
-        if self.lorem_ipsum and "lorem ipsum" in lower:
-            return line, "lorem_ipsum"
-        if self.javascript and "javascript" in lower:
-            return line, "javascript"
-        if self.curly_bracket and "{" in line:
-            return line, "curly_bracket"
-        if self.policy and any(phrase in lower for phrase in POLICIES):
-            return line, "policy"
-        return line, None

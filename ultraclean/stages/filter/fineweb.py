@@ -4,6 +4,8 @@ Penedo et al. 2024 (FineWeb, arXiv 2406.17557), section 3.6, in the reading of d
 lines between newlines, blank ones left out, nothing stripped; a short line has at most 30
 characters; newlines are divided by words.
 
+The rules exist in this reading alone: DCLM and dolma have none of them.
+
 Deliberately different: all measures are taken for every document, and off is None.
 """
 
