@@ -27,9 +27,6 @@ from ultraclean.pipeline_file import shipped_pipelines
 from ultraclean.plan import check
 
 WITHOUT_RECIPE = {
-    # tracks of UltraChat v2 that need a large teacher, and the index that two of them search
-    *("chat.code", "chat.long_context", "chat.tools", "chat.interpreter", "chat.survey"),
-    "fit.index",
     "chat.judge",  # the small teacher of ultrachat_v2 cannot judge
 }
 """Stages of which no shipped pipeline has an example. It may only become shorter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +22,13 @@ def read_tools(path: str) -> tuple[Mapping[str, Any], ...]:
 
 @functools.lru_cache(maxsize=16)
 def _read(path: str, stamp: str) -> tuple[Mapping[str, Any], ...]:
-    raw = storage.read_bytes(path).decode("utf-8", "replace").strip()
+    stored = storage.read_bytes(path)
+    if stored.startswith(b"\x1f\x8b"):
+        try:
+            stored = gzip.decompress(stored)
+        except (OSError, EOFError) as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+    raw = stored.decode("utf-8", "replace").strip()
     try:
         records = [json.loads(raw)]
     except ValueError:

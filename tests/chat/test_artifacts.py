@@ -116,3 +116,11 @@ def test_tools_and_calls_stand_in_the_text() -> None:
 def test_a_warm_up_that_leaves_no_step_is_an_error_of_the_file() -> None:
     with pytest.raises(ValueError, match="10 steps leave nothing after 10 of warm-up"):
         Model(data="x", tokens=2e4, length=1024, batch=2)
+
+
+def test_what_the_trainer_would_refuse_is_said_by_check() -> None:
+    long = Model(data="x", tokens=2e6, length=2048)
+    assert long.problems() == ["length 2048 is beyond the model's 1024"]
+    room = {"preset": "tiny", "max_position_embeddings": 2048}
+    assert not Model(data="x", tokens=2e6, length=2048, model=room).problems()
+    assert Model(data="x", tokens=2e6, model={"preset": "huge"}).problems()

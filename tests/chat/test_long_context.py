@@ -126,5 +126,5 @@ def test_surveys_cite_what_exists(index: str) -> None:
     one = batch_of(DOCUMENTS[:1])
     assert reasons(make(stage, one, survey(cited="[9]"))[0]) == ["unknown_citation"]
     assert reasons(make(stage, one, survey(cited="somewhere"))[0]) == ["too_few_citations"]
-    assert reasons(make(stage, one, survey(keys=("7",)))[0]) == ["unknown_citation"]
+    assert reasons(make(stage, one, survey(keys=("7",)))[0]) == ["schema"]
     assert reasons(make(stage, one, refuse)[0]) == ["refused"]

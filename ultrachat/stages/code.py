@@ -102,6 +102,9 @@ class Code(Track):
     paper: ClassVar[str] = "MiniCPM4 (arXiv 2506.07900), UltraChat v2: code"
     asks: ClassVar[tuple[str, ...]] = ("code_problem", *_PROMPTS.values())
 
+    difficulties: tuple[str, ...] | None = Field(
+        default=None, description="in place of easy, medium and hard"
+    )
     forms: tuple[Form, ...] = Field(
         default=("task", "output", "diagnosis", "rewrite", "translation"),
         min_length=1,
@@ -131,7 +134,7 @@ class Code(Track):
         cell = {
             "context": rng.choice(CONTEXTS[page.language]),
             "category": rng.choice(CATEGORIES[page.language]),
-            "difficulty": rng.choice(DIFFICULTIES[page.language]),
+            "difficulty": rng.choice(self.difficulties or DIFFICULTIES[page.language]),
         }
         schema = record(
             task=text(1500, 10),

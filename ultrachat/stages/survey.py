@@ -61,9 +61,6 @@ class Survey(Track):
         if planned.value is None:
             return [failed(page.row, planned)]
         plan = planned.value
-        unknown = sorted({key for one in plan["sections"] for key in one["keys"]} - set(papers))
-        if unknown:
-            return [rejected(page.row, Verdict("unknown_citation", ", ".join(unknown)[:200]))]
         replies = yield [
             self.ask(page, "survey_section", self._section(one, papers), number)
             for number, one in enumerate(plan["sections"])
@@ -97,7 +94,8 @@ class Survey(Track):
         return {"title": one["title"], "content": one["content"], "papers": self._shown(mine)}
 
     def _plan_schema(self, keys: Sequence[str]) -> dict[str, Any]:
-        listed = {"type": "array", "items": text(20), "minItems": 1, "maxItems": len(keys)}
+        known = {"type": "string", "enum": list(keys)}
+        listed = {"type": "array", "items": known, "minItems": 1, "maxItems": len(keys)}
         section = record(title=text(150, 3), content=text(600, 5), keys=listed)
         sections: dict[str, Any] = {"type": "array", "items": section}
         sections |= {"minItems": self.min_sections, "maxItems": self.max_sections}

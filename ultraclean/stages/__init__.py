@@ -66,6 +66,8 @@ STAGES: tuple[str, ...] = (
     "chat.interpreter",
     "chat.survey",
     "chat.passed",
+    "chat.refusal",
+    "chat.shape",
     "chat.judge",
     "chat.agreement",
     "chat.yields",

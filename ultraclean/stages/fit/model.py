@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ultraclean import storage
 from ultraclean.stage import Artifact, ModelRef, Placement, Resources, Rows
@@ -52,6 +52,14 @@ class Model(Artifact):
         if self.warmup_steps >= steps:
             raise ValueError(f"{steps} steps leave nothing after {self.warmup_steps} of warm-up")
         return self
+
+    def problems(self) -> list[str]:
+        """What the trainer would refuse: said before a run has made the data."""
+        try:
+            self.spec("-")
+        except ValidationError as error:
+            return [str(one["msg"]).removeprefix("Value error, ") for one in error.errors()]
+        return []
 
     @property
     def resources(self) -> Resources:
