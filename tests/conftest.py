@@ -176,3 +176,45 @@ def s3_folder(s3_server: str, request: pytest.FixtureRequest) -> str:
     bucket = f"b{uuid.uuid4().hex[:16]}"
     s3fs.S3FileSystem(endpoint_url=s3_server, skip_instance_cache=True).mkdir(bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def make_classifier() -> Callable[..., Path]:
+    """Saves a tiny classifier of transformers with random weights, and a tokenizer of `texts`."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    def make(folder: Path, texts: list[str], kind: str = "bert", **config: object) -> Path:
+        import warnings
+
+        import torch
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer()
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        trainer = trainers.WordPieceTrainer(vocab_size=800, special_tokens=special)  # type: ignore[call-arg]
+        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of transformers, on import
+            import transformers
+
+            names = dict(zip(("pad", "unk", "cls", "sep", "mask"), special, strict=True))
+            wrapped = transformers.PreTrainedTokenizerFast(
+                tokenizer_object=tokenizer, **{f"{name}_token": one for name, one in names.items()}
+            )
+            wrapped.save_pretrained(folder)
+            sizes = {"vocab_size": 800, "hidden_size": 32, "num_hidden_layers": 2}
+            sizes |= {"num_attention_heads": 2, "intermediate_size": 48, "pad_token_id": 0}
+            sizes |= {"max_position_embeddings": 128}
+            torch.manual_seed(5)
+            told = transformers.AutoConfig.for_model(kind, **{**sizes, **config})
+            model = transformers.AutoModelForSequenceClassification.from_config(told)
+            for weight in model.parameters():  # far from zero, so that outputs differ
+                torch.nn.init.normal_(weight, std=0.25) if weight.ndim > 1 else None
+            model.save_pretrained(folder)
+        return folder
+
+    return make

@@ -277,6 +277,27 @@ def test_many_languages(recipe: Any, shared_data: Path, tmp_path: Path) -> None:
         assert found["n_copies"].to_pylist() == [n] * n
 
 
+def test_fineweb_edu(recipe: Any, make_classifier: Any, shared_data: Path, tmp_path: Path) -> None:
+    documents = rows(shared_data / "text/openstax.jsonl.gz", 30)
+    texts = [one["text"] for one in documents]
+    sizes = {"max_position_embeddings": 512}
+    edu = make_classifier(tmp_path / "edu", texts, num_labels=1, **sizes)
+    labels = {0: "toxic", 1: "insult", 2: "threat"}
+    toxicity = make_classifier(tmp_path / "toxicity", texts, id2label=labels, **sizes)
+    (tmp_path / "pool").mkdir()
+    pq.write_table(pa.Table.from_pylist(documents), tmp_path / "pool/0.parquet")
+    settings = [  # untrained models know no grades
+        'graded.filter.where.where="score < 9 and int_score >= 0"',
+        'harmless.filter.where.where="toxicity > 0 and threat > 0"',
+        "harmless.score.transformer.max_windows=2",
+    ]
+    finished = recipe("fineweb_edu", settings, POOL=tmp_path / "pool", EDU=edu, TOXICITY=toxicity)
+    assert {"score", "int_score", "toxicity", "threat"} <= set(
+        kept(finished, "harmless").column_names
+    )
+    assert kept(finished, "harmless").num_rows == 30
+
+
 def test_formats(recipe: Any, shared_data: Path, tmp_path: Path) -> None:
     documents = [{**one, "score": at / 10} for at, one in enumerate(rows(shared_data / "text/bbc.jsonl.gz", 20))]  # fmt: skip
     folder = tmp_path / "in"
@@ -286,13 +307,19 @@ def test_formats(recipe: Any, shared_data: Path, tmp_path: Path) -> None:
     with pa.ipc.new_file(folder / "c.arrow", table.schema) as file:
         file.write_table(pa.Table.from_pylist(documents[10:14]))
     csv.write_csv(pa.Table.from_pylist(documents[14:18]), folder / "d.csv")
+    lance = pytest.importorskip("lance")
+    lance.write_dataset(pa.Table.from_pylist(documents[19:]), str(folder / "g.lance"))
     (folder / "notes").mkdir()
     (folder / "notes/e.md").write_text(documents[18]["text"])
     shutil.copy(shared_data / "warc/whirlwind.warc.wet.gz", folder / "f.wet.gz")
     finished = recipe("formats", [], IN=folder)
     found = kept(finished, "parquet")
-    assert {f"bbc-{at}" for at in range(18)} | {"notes/e.md"} <= set(found["id"].to_pylist())
-    assert found.num_rows > 19  # and the pages of the WET file
+    assert {f"bbc-{at}" for at in (*range(18), 19)} | {"notes/e.md"} <= set(found["id"].to_pylist())
+    assert (
+        lance.dataset(finished.card("vectors")["path"], version="first").count_rows()
+        == found.num_rows
+    )
+    assert found.num_rows > 20  # and the pages of the WET file
     with gzip.open(next((Path(finished.out) / "tables/lines").iterdir()), "rt") as lines:
         assert list(json.loads(next(lines))) == ["id", "text", "url"]
     assert list((Path(finished.out) / "models/dataset").rglob("language=en/*.parquet"))

@@ -444,4 +444,4 @@ def _groups(records: list[Record], file_bytes: int) -> Iterator[list[Record]]:
 def _resources(stages: Iterable[Stage]) -> Any:
     """The most that any stage of a segment asks for."""
     asked = [Resources(), *(stage.resources for stage in stages)]
-    return max(asked, key=lambda resources: (resources.gpus, resources.model, resources.cpus))
+    return max(asked, key=lambda one: (one.gpus, one.spare_gpus, one.model, one.cpus))

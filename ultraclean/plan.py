@@ -363,7 +363,7 @@ def in_order(pipeline: Pipeline) -> list[str]:
 
 
 def _hardware(stage: Stage) -> bool:
-    return stage.resources.gpus > 0
+    return stage.accelerated or stage.resources.gpus > 0
 
 
 def _makers(column: str) -> list[str]:

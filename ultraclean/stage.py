@@ -31,6 +31,8 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     model: bool = False
+    spare_gpus: float = 0.0
+    """GPUs that it takes where the cluster has any when the work begins, and else does without."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Stage(BaseModel):
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose version changes the output: part of the fingerprint."""
     deterministic: ClassVar[bool] = True
+    accelerated: ClassVar[bool] = False
+    """Made for GPUs: planned apart from its neighbours, whether a run has one or not."""
 
     name: str | None = Field(
         default=None, description="tells two stages of one kind in a table apart"

@@ -11,6 +11,7 @@ import json
 import os
 import posixpath
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import IO, Any
@@ -97,6 +98,20 @@ def _sync_folder(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def local_folder(path: str, endings: tuple[str, ...]) -> Iterator[str]:
+    """A folder on this disk: the path itself, or a copy of its files with these endings while used."""
+    fs, bare = filesystem(path)
+    if is_local(path):
+        yield bare
+        return
+    with tempfile.TemporaryDirectory(prefix="ultraclean-") as copy:
+        for name in names_in(path):
+            if name.endswith(endings):
+                fs.get_file(join(bare, name), os.path.join(copy, name))
+        yield copy
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -197,6 +212,37 @@ def find(path: str) -> list[Input]:
             )
         )
     return sorted(inputs, key=lambda found: found.relative)
+
+
+def folders(pattern: str) -> dict[str, str]:
+    """Path below the longest part without a wildcard -> path, of every folder that a glob names."""
+    fs, bare = filesystem(expand(pattern))
+    root = bare[: min(bare.index(mark) for mark in "*?[" if mark in bare)].rsplit("/", 1)[0]
+    found = sorted(
+        name for name, info in fs.glob(bare, detail=True).items() if info["type"] != "file"
+    )
+    whole = (lambda name: name) if is_local(pattern) else fs.unstrip_protocol
+    return {posixpath.relpath(name, root): str(whole(name)) for name in found}
+
+
+def object_store_options(path: str) -> dict[str, str]:
+    """What a library with an S3 client of its own must be told, so that it finds what fsspec finds."""
+    if not path.startswith(("s3://", "s3a://")):
+        return {}
+    told = fsspec.config.conf.get("s3", {})
+    endpoint = (
+        told.get("endpoint_url")
+        or os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL")
+    )
+    found = {
+        "aws_access_key_id": told.get("key"),
+        "aws_secret_access_key": told.get("secret"),
+        "aws_session_token": told.get("token"),
+        "aws_endpoint": endpoint,
+        "allow_http": "true" if str(endpoint).startswith("http://") else None,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def stamp(path: str) -> str:

@@ -32,6 +32,7 @@ from ultraclean.stages.read.arrow import Arrow
 from ultraclean.stages.read.csv import Csv
 from ultraclean.stages.read.installed import Installed
 from ultraclean.stages.read.jsonl import Jsonl
+from ultraclean.stages.read.lance import Lance as ReadLance
 from ultraclean.stages.read.parquet import Parquet as ReadParquet
 from ultraclean.stages.read.table import Table
 from ultraclean.stages.read.text import Text
@@ -41,6 +42,7 @@ from ultraclean.stages.refine.diversity import Diversity
 from ultraclean.stages.verify.registry import Registry, Seed
 from ultraclean.stages.write.dataset import Dataset
 from ultraclean.stages.write.jsonl import Jsonl as WriteJsonl
+from ultraclean.stages.write.lance import Lance as WriteLance
 from ultraclean.stages.write.parquet import Parquet as WriteParquet
 
 TEXTS = ["One text.", "Zweiter Text: Grüße.", "第三个文本。", "", "emoji 🙂\r\nand lines\n\n"]
@@ -63,6 +65,15 @@ def read_parquet(folder: Path) -> tuple[Stage, Any]:
     table = pa.table({"text": TEXTS, "id": list("abcde"), "extra": [1, 2, 3, 4, 5]})
     pq.write_table(table, folder / "a.parquet", row_group_size=2)
     stage = ReadParquet(path=str(folder / "a.parquet"))
+    return stage, rows_of(stage)
+
+
+def read_lance(folder: Path) -> tuple[Stage, Any]:
+    import lance
+
+    table = pa.table({"text": TEXTS, "id": list("abcde"), "extra": [1, 2, 3, 4, 5]})
+    lance.write_dataset(table, str(folder / "a.lance"), max_rows_per_file=2).delete("id = 'b'")
+    stage = ReadLance(path=str(folder / "a.lance"))
     return stage, rows_of(stage)
 
 
@@ -184,6 +195,13 @@ def write_dataset(folder: Path) -> tuple[Stage, Any]:
     return stage, [card | sizes | {"partitions": parts}, rows]
 
 
+def write_lance(folder: Path) -> tuple[Stage, Any]:
+    stage = WriteLance(columns=("text",), fragment_rows=2, tag="first")
+    card = stage.make({"t": _Listed("t", TEXTS)}, str(folder), map)
+    rows = rows_of(ReadLance(path=card.pop("path"), revision="first"))
+    return stage, [card | {"n_bytes": 0}, rows]
+
+
 def fit_fasttext(folder: Path) -> tuple[Stage, Any]:
     stage = Fasttext(positive="good", negative="bad", dim=4, bucket=100, min_count=1, seed=3)
     good = [f"a good sentence about the number {i}" for i in range(40)]
@@ -281,6 +299,7 @@ def refine_diversity(folder: Path) -> tuple[Stage, Any]:
 ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     read_jsonl,
     read_parquet,
+    read_lance,
     read_csv,
     read_arrow,
     read_wet,
@@ -291,6 +310,7 @@ ENDS: tuple[Callable[[Path], tuple[Stage, Any]], ...] = (
     write_parquet,
     write_jsonl,
     write_dataset,
+    write_lance,
     fit_fasttext,
     fit_embedding,
     fit_tokenizer,

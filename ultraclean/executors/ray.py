@@ -10,6 +10,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ultraclean.errors import StageError
@@ -66,6 +67,7 @@ class RayExecutor:
     ) -> Iterator[tuple[int, Any]]:
         if not items:
             return
+        resources = self._settled(resources)
         pool = _Actors if resources.model or resources.gpus else _Tasks
         workers = pool(self._ray, function, resources, min(len(items), self._most(resources)))
         try:
@@ -100,6 +102,13 @@ class RayExecutor:
                     continue
                 workers.done(reference)
                 yield index, result
+
+    def _settled(self, resources: Resources) -> Resources:
+        """What is asked for here: spare GPUs only where there are enough for one worker."""
+        spare = resources.spare_gpus
+        if spare and self._ray.cluster_resources().get("GPU", 0) >= spare:
+            return replace(resources, gpus=max(resources.gpus, spare))
+        return resources
 
     def _most(self, resources: Resources) -> int:
         total = self._ray.cluster_resources()

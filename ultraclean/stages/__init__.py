@@ -7,6 +7,7 @@ STAGES: tuple[str, ...] = (
     "read.csv",
     "read.parquet",
     "read.arrow",
+    "read.lance",
     "read.text",
     "read.installed",
     "read.table",
@@ -21,6 +22,7 @@ STAGES: tuple[str, ...] = (
     "score.language",
     "score.fasttext",
     "score.embedding",
+    "score.transformer",
     "score.perplexity",
     "score.tokens",
     "score.badwords",
@@ -86,4 +88,5 @@ STAGES: tuple[str, ...] = (
     "write.jsonl",
     "chat.write",
     "write.dataset",
+    "write.lance",
 )

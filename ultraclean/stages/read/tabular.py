@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ultraclean.document import ERROR, PATH, POSITION, Batch
 from ultraclean.inputs import Part
@@ -34,10 +35,15 @@ class Tabular(Files):
         rows.error(position, f"CorruptFile: {message}")
         yield from rows.take()
 
-    def batch(self, relative: str, position: int, data: pa.RecordBatch) -> Batch:
-        return self._quick(relative, position, data) or self._slow(relative, position, data)
+    def batch(self, relative: str, first: int | NDArray[np.int64], data: pa.RecordBatch) -> Batch:
+        """Rows that follow each other from position `first`, or each with its own."""
+        count = np.arange(data.num_rows, dtype=np.int64)
+        positions = count + first if isinstance(first, int) else first
+        return self._quick(relative, positions, data) or self._slow(relative, positions, data)
 
-    def _quick(self, relative: str, position: int, data: pa.RecordBatch) -> Batch | None:
+    def _quick(
+        self, relative: str, positions: NDArray[np.int64], data: pa.RecordBatch
+    ) -> Batch | None:
         """Whole columns at once; None where some row needs a closer look."""
         n_docs = data.num_rows
         arrays: dict[str, pa.Array] = {}
@@ -61,7 +67,7 @@ class Tabular(Files):
             except pa.ArrowException:
                 return None
         if arrays["id"].null_count:
-            made_up = [f"{relative}#{position + index}" for index in range(n_docs)]
+            made_up = [f"{relative}#{position}" for position in positions.tolist()]
             arrays["id"] = pa.array(
                 [own or made for own, made in zip(arrays["id"].to_pylist(), made_up, strict=True)]
                 if arrays["id"].null_count < n_docs
@@ -78,11 +84,11 @@ class Tabular(Files):
                 return None
             arrays["metadata"] = pa.array([metadata_of(row) for row in rows], pa.string())
         arrays[PATH] = pa.array([relative] * n_docs, pa.string())
-        arrays[POSITION] = pa.array(np.arange(position, position + n_docs, dtype=np.int64))
+        arrays[POSITION] = pa.array(positions)
         arrays[ERROR] = pa.nulls(n_docs, pa.string())
         return Batch(pa.RecordBatch.from_pydict(arrays))
 
-    def _slow(self, relative: str, position: int, data: pa.RecordBatch) -> Batch:
+    def _slow(self, relative: str, positions: NDArray[np.int64], data: pa.RecordBatch) -> Batch:
         """Row by row, so that each bad value is a row of its own."""
         rows = Rows(self.adds())
         rows.relative = relative
@@ -90,7 +96,7 @@ class Tabular(Files):
             name: _values(column)
             for name, column in zip(data.schema.names, data.columns, strict=True)
         }
-        for index in range(data.num_rows):
+        for index, position in enumerate(positions.tolist()):
             fields = {name: values[index] for name, values in columns.items()}
             given = fields.get(self.id)
             try:
@@ -100,9 +106,9 @@ class Tabular(Files):
                             f"InvalidUtf8: byte 0x{value.object[value.start]:02x} at byte "
                             f"{value.start} of the field {name!r}"
                         )
-                rows.add(position + index, 0, columns_of(fields, self))
+                rows.add(position, 0, columns_of(fields, self))
             except BadValueError as error:
-                rows.error(position + index, str(error), given if isinstance(given, str) else None)
+                rows.error(position, str(error), given if isinstance(given, str) else None)
         return next(rows.take())
 
 
