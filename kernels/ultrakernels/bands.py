@@ -39,7 +39,7 @@ def meet(keys: Keys, node: Ids) -> tuple[Keys, Rows, Rows]:
     if len(keys) >= 1 << 32:
         raise ValueError(f"{len(keys):,} rows at once, 2^32 at most")
     bits = max(len(keys) // _IN_CACHE, 1).bit_length()
-    return _meet(keys, node, bits)  # type: ignore[no-any-return]
+    return _meet(keys, node, bits)
 
 
 @numba.njit(cache=True, nogil=True)
