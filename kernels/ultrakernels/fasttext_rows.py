@@ -97,7 +97,7 @@ def char_ngrams(
 
 
 @numba.njit(cache=True, nogil=True)
-def _marked(data: Any, begin: Any, length: Any, room: Any) -> Any:
+def in_marks(data: Any, begin: Any, length: Any, room: Any) -> Any:
     """`<word>` for the word at data[begin:begin + length], in `room` or, if need be, a larger one."""
     if length + 2 > len(room):
         room = np.empty(length + 2, dtype=np.uint8)
@@ -139,7 +139,7 @@ def vocabulary_rows(
             if max_chars > 0 and i != end:
                 begin, length = starts[i], starts[i + 1] - starts[i]
                 room = found[bounds[i] + 1 : bounds[i + 1]] if again else found
-                word = _marked(pool, begin, length, word)
+                word = in_marks(pool, begin, length, word)
                 n = char_ngrams(
                     word, length + 2, min_chars, max_chars, n_words, n_buckets,
                     bits, bucket_rows, room, nothing, total,
@@ -212,7 +212,7 @@ def sum_rows(
                         _add(into, rows, word_rows[i])
                     n_features += word_bounds[word + 1] - word_bounds[word]
                 elif max_chars > 0 and not ended:
-                    marked = _marked(data, begin, length, marked)
+                    marked = in_marks(data, begin, length, marked)
                     n_features += char_ngrams(
                         marked, length + 2, min_chars, max_chars, n_words, n_buckets,
                         bits, bucket_rows, nothing, rows, into,

