@@ -236,6 +236,42 @@ def minima(
         n_shingles[doc] = n_found
 
 
+@numba.njit(cache=True, nogil=True)
+def tops(
+    offsets: NDArray[np.uint64],
+    data: Bytes,
+    ngram: int,
+    out: NDArray[np.uint32],
+    ends: NDArray[np.int64],
+) -> None:
+    """The upper halves of all shingles, one document's after the other's; `ends` is where each stops.
+
+    What `minima` takes minima over, for those who do it elsewhere. `out` needs half as many
+    numbers as there are bytes, and one for each document.
+    """
+    words = np.empty(_BLOCK + ngram, dtype=np.uint64)
+    size = np.uint64(ngram)
+    n_out = 0
+    for doc in range(len(ends)):
+        at, end = offsets[doc], offsets[doc + 1]
+        n_words = 0
+        found = True
+        while found:
+            while found and n_words < _BLOCK + ngram - 1:
+                found, h, at = next_word(data, at, end)
+                if found:
+                    words[n_words] = h
+                    n_words += 1
+            n_block = max(0, n_words - ngram + 1)
+            for i in range(n_block):
+                out[n_out] = np.uint32(shingle(words, np.uint64(i), size) >> np.uint64(32))
+                n_out += 1
+            for i in range(n_words - n_block):
+                words[i] = words[n_block + i]
+            n_words -= n_block
+        ends[doc] = n_out
+
+
 # --- the same, obviously right ------------------------------------------------------------------
 
 

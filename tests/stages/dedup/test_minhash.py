@@ -18,7 +18,9 @@ import pytest
 from ultrakernels import minhash as kernel
 
 from ultraclean.document import Batch
-from ultraclean.errors import MissingExtra, StageError
+from ultraclean.errors import DataError, MissingExtra, StageError
+from ultraclean.fingerprint import fingerprint
+from ultraclean.stage import Resources
 from ultraclean.stages.dedup import clusters
 from ultraclean.stages.dedup.minhash import Minhash, simplify
 
@@ -343,3 +345,34 @@ def test_the_datatrove_dialect_says_what_to_install(monkeypatch: pytest.MonkeyPa
         "dedup.minhash needs the package 'datatrove', which is not installed: "
         'pip install "ultraclean-data[datatrove]"'
     )
+
+
+def test_a_gpu_is_asked_for_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ultrakernels import minhash_triton
+
+    assert Minhash().resources == Resources()
+    assert Minhash(device="auto").resources == Resources(spare_gpus=0.125)
+    assert Minhash(device="cuda", gpus=0.5).resources == Resources(gpus=0.5)
+    assert fingerprint(Minhash()) == fingerprint(Minhash(device="cuda"))
+    monkeypatch.setattr(minhash_triton, "why_not", lambda: "torch finds no CUDA device")
+    texts = pa.array(["one two three four five six", None])
+    made = [Minhash(device=device).sketch()(Batch.of(text=texts)) for device in ("cpu", "auto")]
+    assert made[0].equals(made[1])
+    with pytest.raises(DataError, match="was asked for, and torch finds no CUDA device"):
+        Minhash(device="cuda").sketch()
+    with pytest.raises(ValueError, match="not for dialect: datatrove"):
+        Minhash(device="cuda", dialect="datatrove")
+    # where it can run, it does
+    monkeypatch.setattr(minhash_triton, "why_not", lambda: None)
+    monkeypatch.setattr(minhash_triton, "signatures", lambda *given: seen.append(given) or 1 / 0)
+    seen: list[object] = []
+    with pytest.raises(ZeroDivisionError):
+        Minhash(device="auto").sketch()(Batch.of(text=texts))
+    assert len(seen) == 1
+
+
+def test_without_triton_check_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert Minhash(device="auto").missing_extras() == []
+    said = " ".join(map(str, Minhash(device="cuda").missing_extras()))
+    assert "'torch'" in said and 'pip install "ultraclean-data[train,triton]"' in said

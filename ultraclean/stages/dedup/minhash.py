@@ -15,6 +15,7 @@ counted (`too_short`); `dedup.exact` removes such copies.
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -28,7 +29,7 @@ from pydantic import Field, model_validator
 from ultraclean import storage
 from ultraclean.document import AT, KEY, Batch, texts
 from ultraclean.errors import DataError, MissingExtra
-from ultraclean.stage import Barrier, Decision, Placement
+from ultraclean.stage import Barrier, Decision, Placement, Resources
 from ultraclean.stages.dedup import clusters, kept, twins, verified
 from ultraclean.stages.dedup import index as indexes_of
 
@@ -105,6 +106,23 @@ class Minhash(Barrier):
         default="xxhash", description="64-bit hash of a shingle in the dialect datatrove"
     )
 
+    device: Annotated[Literal["cpu", "auto", "cuda"], Placement()] = Field(
+        default="cpu",
+        description="where minima are taken: cuda is a GPU, by Triton; auto a GPU where there is one; the "
+        "signatures are the same",
+    )
+    gpus: Annotated[float, Placement()] = Field(
+        default=0.125,
+        gt=0,
+        description="share of a GPU that a worker asks for: words are divided on CPUs",
+    )
+
+    @model_validator(mode="after")
+    def _gpu_has_no_dialect(self) -> Self:
+        if self.device == "cuda" and self.dialect == "datatrove":
+            raise ValueError("device: cuda is for our own signatures, not for dialect: datatrove")
+        return self
+
     @model_validator(mode="after")
     def _index_needs_verify(self) -> Self:
         if self.verify is None and (self.index or self.against):
@@ -153,6 +171,13 @@ class Minhash(Barrier):
         return found
 
     @property
+    def resources(self) -> Resources:
+        """Of the workers that make sketches."""
+        if self.device == "auto" and self.dialect == "ultraclean":
+            return Resources(spare_gpus=self.gpus)
+        return Resources(gpus=self.gpus if self.device == "cuda" else 0.0)
+
+    @property
     def carries_signature(self) -> bool:
         """Whether similarities may have to be estimated."""
         if self.verify is None:
@@ -160,6 +185,13 @@ class Minhash(Barrier):
         return self.index == "sketch" or any(other.kind == "sketch" for other in self._indexes())
 
     def missing_extras(self) -> list[MissingExtra]:
+        if self.device == "cuda":
+            command = 'pip install "ultraclean-data[train,triton]"'
+            return [
+                MissingExtra(self.stage, module, command)
+                for module in ("torch", "triton")
+                if importlib.util.find_spec(module) is None
+            ]
         if self.dialect != "datatrove":
             return []
         return missing_for_datatrove(self)
@@ -287,14 +319,25 @@ def kernel_signer(stage: Minhash) -> Signer:
     from ultrakernels.shingles import shingle_sets
 
     a, b = minhash.parameters(stage.seed, stage.bands * stage.rows)
+    signatures = signatures_by(stage.device)
 
     def sign(column: pa.Array) -> Signed:
         if stage.normalise == "simplify":
             column = simplify(column)
         sets = None if stage.verify is None else shingle_sets(column, stage.ngram)
-        return *minhash.signatures(column, stage.ngram, a, b), sets
+        return *signatures(column, stage.ngram, a, b), sets
 
     return sign
+
+
+def signatures_by(device: str) -> Callable[..., tuple[NDArray[Any], NDArray[np.int64]]]:
+    """`minhash.signatures`, or the same on a GPU; DataError where that was asked for and cannot be."""
+    from ultrakernels import minhash, minhash_triton
+
+    reason = "" if device == "cpu" else minhash_triton.why_not()
+    if device == "cuda" and reason is not None:
+        raise DataError(f"dedup.minhash: device: cuda was asked for, and {reason}")
+    return minhash.signatures if reason is not None else minhash_triton.signatures
 
 
 def simplify(column: pa.Array) -> pa.Array:
