@@ -177,11 +177,16 @@ def test_ultrafineweb_en(recipe: Any, shared_data: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_ultrafineweb_zh(recipe: Any, shared_data: Path, tmp_path: Path) -> None:
     text, corpora = shared_data / "text", tmp_path / "corpora"
-    tidb = rows(text / "zh_tidb.jsonl.gz", 90, least_chars=400)
+    tidb = chinese_prose(rows(text / "zh_tidb.jsonl.gz", 200, least_chars=400))[:90]
+    lctt = chinese_prose(rows(text / "zh_lctt.jsonl.gz", 60))
+    react = chinese_prose(rows(text / "zh_react.jsonl.gz", 40))
+    english_code = rows(text / "zh_tidb.jsonl.gz", 20, least_chars=400)
     write(corpora / "SkyPile/0.jsonl", tidb)
-    write(corpora / "ChineseWebText/0.jsonl", rows(text / "zh_lctt.jsonl.gz", 60) + tidb[:5])
-    write(corpora / "CCI3/0.jsonl", rows(text / "zh_react.jsonl.gz", 40) + rows(text / "bbc.jsonl.gz", 5))  # fmt: skip
-    write(tmp_path / "seeds/0.jsonl", rows(text / "zh_d2l.jsonl.gz", 80, least_chars=200))
+    write(corpora / "ChineseWebText/0.jsonl", lctt + tidb[:5] + english_code)
+    write(corpora / "CCI3/0.jsonl", react + rows(text / "bbc.jsonl.gz", 5))
+    lessons = chinese_prose(rows(text / "zh_d2l.jsonl.gz", 110))
+    write(corpora / "SkyPile/1.jsonl", lessons[:20])
+    write(tmp_path / "seeds/0.jsonl", lessons[20:])
     small = ["dim=16", "bucket=20000", "epochs=15", "lr=0.5"]
     finished = recipe(
         "ultrafineweb_zh",
@@ -192,9 +197,19 @@ def test_ultrafineweb_zh(recipe: Any, shared_data: Path, tmp_path: Path) -> None
         BADWORDS=shared_data / "tox",
     )
     assert reasons(finished, "zh-CCI3")["filter.language:language"] >= 5
+    assert reasons(finished, "zh-ChineseWebText")["filter.chinese:too_little_han"] >= 1
     assert reasons(finished, "pool")["dedup.exact:exact_duplicate"] >= 1
     assert finished.card("quality")["held_out"]["auc"] > 0.7
     assert min(kept(finished, "clean")["score"].to_pylist()) >= 0.5
+
+
+def chinese_prose(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Technical Markdown without its lines that are mostly links and code."""
+    for one in documents:
+        lines = one["text"].splitlines()
+        mostly = [line for line in lines if 2 * sum("一" <= c <= "龥" for c in line) > len(line)]
+        one["text"] = "\n".join(mostly)
+    return [one for one in documents if len(one["text"]) > 250]
 
 
 def warc(path: Path, pages: Mapping[str, str]) -> None:

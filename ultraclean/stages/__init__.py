@@ -34,6 +34,7 @@ STAGES: tuple[str, ...] = (
     "filter.c4",
     "filter.fineweb",
     "filter.fineweb2",
+    "filter.chinese",
     "filter.datatrove",
     "filter.takedown",
     "filter.where",
