@@ -157,7 +157,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return echo(body, number)
 
-    FakeServer(behave, port=options.port)
+    FakeServer(behave, port=options.port).delay_s = float(os.environ.get("DELAY", "0"))
     threading.Event().wait()
 
 

@@ -26,8 +26,9 @@ AT_ONCE = 4
 def with_teacher(text: str, url: str) -> str:
     """The shipped file with another teacher: one that is asked at `url`."""
     teacher = f'{{engine: openai, model: tiny, base_url: "{url}", max_concurrency: {AT_ONCE}}}'
-    text, found = re.subn(r"(teacher: &\w+)\n(?: {10}.*\n)+", rf"\1 {teacher}\n", text)
-    assert found == 2
+    text, large = re.subn(r"(teacher: &\w+)\n(?: {10}.*\n)+", rf"\1 {teacher}\n", text)
+    text, small = re.subn(r"(teacher:(?: &\w+)?) {engine: vllm.*}", rf"\1 {teacher}", text)
+    assert (large, small) == (1, 2)
     return text
 
 

@@ -138,7 +138,7 @@ class Code(Track):
         }
         schema = record(
             task=text(1500, 10),
-            function=text(60),
+            function={"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,59}$"},
             solution=text(3000, 5),
             tests={
                 "type": "array",

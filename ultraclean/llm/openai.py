@@ -109,7 +109,15 @@ class OpenAI:
                     break
                 pause = min(0.2 * 2 ** min(attempts, 8), 20.0) * random.uniform(0.5, 1.0)
                 await asyncio.sleep(max(later.wait_s, pause))
-        return dataclasses.replace(response, attempts=attempts, seconds=time.monotonic() - began)
+        return Response(
+            response.samples,
+            response.problem,
+            response.detail,
+            response.model,
+            response.usage,
+            attempts,
+            time.monotonic() - began,
+        )
 
     async def _attempt(self, request: Request, body: bytes) -> Response:
         await self.limit.acquire()

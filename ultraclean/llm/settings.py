@@ -51,7 +51,9 @@ class Teacher(BaseModel):
         default="vllm", description="openai: how the server is told of choices and patterns"
     )
     replicas: Annotated[int, Placement()] = Field(
-        default=1, ge=1, description="vllm: servers per worker"
+        default=1,
+        ge=1,
+        description="vllm: servers per worker; with gpus: 0, of all workers of a node",
     )
     tensor_parallel: Annotated[int, Placement()] = Field(
         default=1, ge=1, description="vllm: GPUs per server"
@@ -65,6 +67,12 @@ class Teacher(BaseModel):
     )
     env: Annotated[dict[str, str], Placement()] = Field(
         default_factory=dict, description="vllm: environment variables of the server"
+    )
+    linger_s: Annotated[float | None, Placement()] = Field(
+        default=None,
+        ge=0,
+        description="vllm: so long servers wait for the next table when the last worker has gone; "
+        "none: two minutes, and with GPUs, which others may need, not at all",
     )
     python: Annotated[str | None, Placement()] = Field(
         default=None, description="vllm: the Python that has vLLM, if it is not this one"
@@ -108,7 +116,7 @@ class Teacher(BaseModel):
         return Resources(cpus=1.0, gpus=gpus if self.engine == "vllm" else 0.0, model=True)
 
     def open(self) -> OpenTeacher:
-        """The teacher, ready to be asked. vLLM servers start now and are awaited at the first request."""
+        """The teacher, ready to be asked. vLLM servers start at the first request that is not kept."""
         from ultraclean.llm.teacher import OpenTeacher
 
         return OpenTeacher(
@@ -163,8 +171,14 @@ class Teacher(BaseModel):
             tensor_parallel=self.tensor_parallel,
             options=self.options,
             env=self.env,
+            linger_s=self._linger_s(),
             **client,
         )
+
+    def _linger_s(self) -> float:
+        if self.linger_s is not None:
+            return self.linger_s
+        return 0.0 if self.resources.gpus else 120.0
 
     def _key(self) -> str | None:
         if self.api_key_env is None:

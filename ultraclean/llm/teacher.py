@@ -54,6 +54,7 @@ class OpenTeacher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._started: asyncio.Task[None] | None = None
+        self._up = False
         self._caches: dict[str, Cache] = {}
         self._asking: dict[tuple[str, Cache | None], asyncio.Task[Response]] = {}
 
@@ -136,9 +137,12 @@ class OpenTeacher:
 
     async def _ready(self) -> None:
         """Starts the engine once; a failed start is tried again by the next call."""
+        if self._up:
+            return
         if self._started is None or (self._started.done() and self._started.exception()):
             self._started = asyncio.ensure_future(self.engine.start())
         await asyncio.shield(self._started)
+        self._up = True
 
     def _cache(self, folder: str) -> Cache:
         with self._lock:
@@ -170,6 +174,7 @@ class OpenTeacher:
         self._thread.join()
         self._loop.close()
         self._loop = self._thread = self._started = None
+        self._up = False
 
     def __enter__(self) -> Self:
         return self

@@ -1,39 +1,37 @@
-"""vLLM servers that this worker starts, watches and restarts; requests go to the least busy one.
+"""vLLM servers of a node, shared by its workers; requests go to the least busy one.
 
-A server is `python -m vllm.entrypoints.openai.api_server` in a process group of its own, on the
-GPUs that this worker was given. When it dies it is started again, and the requests that it had are
-sent again by the client's own retries. Servers end when the worker does, also by `kill -9`.
+A server is `python -m vllm.entrypoints.openai.api_server`, which `ultraclean.llm.keeper` starts and
+watches. When one dies it is started again, and the requests that it had are sent again by the client's
+own retries. Servers end when the last worker that asks them is gone, also by `kill -9`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from ultraclean.llm import keeper
 from ultraclean.llm.openai import OpenAI
 from ultraclean.llm.protocol import Request, Response, TeacherError
 
-# Linux ends the server when the thread that started it is gone, and so when its process is.
-_LEASH: Final = (
-    "import ctypes, os, sys\n"
-    "ctypes.CDLL(None).prctl(1, 15)\n"
-    "os.getppid() == int(sys.argv[1]) or sys.exit(1)\n"
-    "os.execvp(sys.argv[2], sys.argv[2:])\n"
-)
+KEEPER_S: Final = 180.0
+"""How long to look for a keeper: the one before may still be ending its servers."""
+
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
@@ -50,94 +48,19 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
     return line
 
 
-class Server:
-    """One server process and the thread that watches it."""
+@dataclass
+class State:
+    """What the keeper has told of one server."""
 
-    def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], start_s: float, max_restarts: int
-    ) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._command = [*command, "--host", "127.0.0.1", "--port", str(self.port)]
-        self._env = {**os.environ, **env}
-        self._start_s, self._max_restarts = start_s, max_restarts
-        self.restarts = 0
-        self.failure: str | None = None
-        self.ready = threading.Event()
-        self._stop = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")  # noqa: SIM115
-        self._thread = threading.Thread(target=self._watch, name="vllm-server", daemon=True)
-        self._thread.start()
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
-    def _watch(self) -> None:
-        """Starts the server, and again when it dies, until told to stop or it dies too often."""
-        while not self._stop.is_set():
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *self._command],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            came_up = self._await_health(self._process)
-            if came_up:
-                self.ready.set()
-                while not self._stop.wait(0.2) and self._process.poll() is None:
-                    pass
-            self._end(self._process)
-            if self._stop.is_set():
-                return
-            if not came_up or self.restarts >= self._max_restarts:
-                status = self._process.returncode
-                self.failure = f"the vLLM server ended with status {status}:\n{self.tail()}"
-                self.ready.set()
-                return
-            self.restarts += 1
-
-    def _await_health(self, process: subprocess.Popen[bytes]) -> bool:
-        deadline = time.monotonic() + self._start_s
-        while time.monotonic() < deadline and process.poll() is None and not self._stop.is_set():
-            with contextlib.suppress(OSError):
-                url = f"http://127.0.0.1:{self.port}/health"
-                opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-                with opener.open(url, timeout=5) as reply:
-                    if reply.status == 200:
-                        return True
-            self._stop.wait(0.1)
-        return False
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Ends the whole group: vLLM's engine is a process of its own and may outlive its server."""
-        for wanted, patience_s in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, wanted)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(patience_s)
-
-    def tail(self, n_chars: int = 2000) -> str:
-        """The end of the server's log."""
-        with open(self._log.name, "rb") as log:
-            return log.read()[-n_chars:].decode("utf-8", "replace")
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        self._log.close()
+    base_url: str = ""
+    pid: int | None = None
+    restarts: int = 0
+    ready: bool = False
+    failure: str | None = None
 
 
 class Vllm:
-    """The engine: some servers, and a client for each."""
+    """The engine: the node's servers for these settings, and a client for each."""
 
     def __init__(
         self,
@@ -150,6 +73,7 @@ class Vllm:
         command: Sequence[str] = (sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         start_s: float = 1800.0,
         max_restarts: int = 5,
+        linger_s: float = 0.0,
         **client: Any,
     ) -> None:
         self.model = model
@@ -157,59 +81,132 @@ class Vllm:
         if tensor_parallel > 1:
             line += arguments({"tensor_parallel_size": tensor_parallel})
         line += arguments(options or {})
-        # How long a server may be away while it starts again is the supervisor's to say, by start_s.
+        # How long a server may be away while it starts again is the keeper's to say, by start_s.
         self._client = {**client, "patience_s": math.inf}
-        self._asking: list[int] = [0] * replicas
-        self._clients: list[OpenAI] = []
-        self.servers = [
-            Server(
-                line, {**(env or {}), **_devices(number, tensor_parallel)}, start_s, max_restarts
-            )
-            for number in range(replicas)
-        ]
+        added = [{**(env or {}), **_devices(n, tensor_parallel)} for n in range(replicas)]
+        named = {"command": line, "start_s": start_s, "max_restarts": max_restarts}
+        named |= {"linger_s": linger_s}
+        # The rest of the environment (Ray's job and worker numbers) does not make other servers.
+        self._folder = _folder(orjson.dumps([named, added, os.environ.get("PATH")]))
+        self._settings = {**named, "envs": [{**_environment(), **one} for one in added]}
+        self.servers = [State() for _ in range(replicas)]
+        self._asking: Counter[str] = Counter()
+        self._clients: dict[str, OpenAI] = {}
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Waits until all servers are up; TeacherError with the log's end if one does not come up."""
-        for server in self.servers:
-            while not server.ready.is_set():
-                await asyncio.sleep(0.05)
-            if server.failure:
-                raise TeacherError(server.failure)
-        self._clients = [
-            OpenAI(server.base_url, self.model, dialect="vllm", **self._client)
-            for server in self.servers
-        ]
+        reader, writer = await self._find_keeper()
+        self._listening = asyncio.ensure_future(self._listen(reader, writer))
+        while not all(server.ready for server in self.servers):
+            failure = next((one.failure for one in self.servers if one.failure), None)
+            if failure or self._listening.done():
+                self._listening.cancel()
+                raise TeacherError(failure or "the keeper of the servers cannot be reached")
+            await asyncio.sleep(0.05)
+
+    async def _find_keeper(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the keeper, which is started where there is none."""
+        deadline = time.monotonic() + KEEPER_S
+        started = -math.inf
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_unix_connection(str(self._folder / "socket"))
+                line = await reader.readline()
+                if line:  # a keeper that is ending says nothing
+                    self._told(line)
+                    return reader, writer
+                writer.close()
+            if time.monotonic() - started > 5.0:
+                self._start_keeper()
+                started = time.monotonic()
+            await asyncio.sleep(0.05)
+        said = (self._folder / "keeper.log").read_text(errors="replace")[-2000:]
+        raise TeacherError(f"no process that keeps servers has come up in {KEEPER_S:g} s:\n{said}")
+
+    def _start_keeper(self) -> None:
+        with open(self._folder / "keeper.log", "ab") as log:
+            subprocess.run(
+                [sys.executable, "-I", "-S", keeper.__file__, str(self._folder)],
+                input=orjson.dumps(self._settings),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                check=False,
+            )
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes down what becomes of the servers; finds another keeper when this one is gone."""
+        try:
+            while True:
+                while line := await reader.readline():
+                    self._told(line)
+                writer.close()
+                reader, writer = await self._find_keeper()
+        finally:
+            writer.close()
+
+    def _told(self, line: bytes) -> None:
+        for server, told in zip(self.servers, orjson.loads(line), strict=True):
+            server.base_url = told.pop("url")
+            for name, value in told.items():
+                setattr(server, name, value)
 
     async def ask(self, request: Request) -> Response:
-        number = min(range(len(self.servers)), key=lambda n: (self._dead(n), self._asking[n]))
-        self._asking[number] += 1
-        try:
-            return await self._or_failure(number, request)
-        finally:
-            self._asking[number] -= 1
+        while True:
+            server = min(self.servers, key=lambda one: (one.failure is not None, self._asking[one.base_url]))  # fmt: skip
+            url = server.base_url
+            self._asking[url] += 1
+            try:
+                response = await self._or_failure(server, url, request)
+            finally:
+                self._asking[url] -= 1
+            if response is not None:
+                return response
 
-    def _dead(self, number: int) -> bool:
-        return self.servers[number].failure is not None
-
-    async def _or_failure(self, number: int, request: Request) -> Response:
-        """The answer; or, as soon as the server is given up, its failure."""
-        answer = asyncio.ensure_future(self._clients[number].ask(request))
+    async def _or_failure(self, server: State, url: str, request: Request) -> Response | None:
+        """The answer; the server's failure as soon as it is given up; None if it is gone with its keeper."""
+        if url not in self._clients:
+            self._clients[url] = OpenAI(url, self.model, dialect="vllm", **self._client)
+        answer = asyncio.ensure_future(self._clients[url].ask(request))
         try:
             while True:
                 done, _ = await asyncio.wait([answer], timeout=1.0)
                 if done:
                     return answer.result()
-                failure = self.servers[number].failure
-                if failure:
-                    raise TeacherError(failure)
+                if server.failure:
+                    raise TeacherError(server.failure)
+                if self._listening is not None and self._listening.done():
+                    self._listening.result()  # no keeper can be had: its error
+                if server.base_url != url:
+                    return None
         finally:
             answer.cancel()
 
     async def close(self) -> None:
-        for client in self._clients:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        for client in self._clients.values():
             await client.close()
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(None, server.close) for server in self.servers))
+
+
+def _folder(settings: bytes) -> Path:
+    """Where the keeper for these settings is found: a folder of this user on this node."""
+    name = hashlib.blake2b(settings, digest_size=8).hexdigest()
+    home = Path(tempfile.gettempdir()) / f"ultraclean-teachers-{os.getuid()}"
+    folder = home / name
+    for one in (home, folder):
+        one.mkdir(mode=0o700, exist_ok=True)
+        if one.stat().st_uid != os.getuid():
+            raise TeacherError(f"{one} belongs to somebody else: set TMPDIR to a folder of yours")
+    return folder
+
+
+def _environment() -> dict[str, str]:
+    """This process's, but for the one thread that a worker of Ray's is held to: a server is no worker."""
+    held = _THREADS if "RAY_JOB_ID" in os.environ else ()
+    return {name: value for name, value in os.environ.items() if name not in held}
 
 
 def _devices(replica: int, per_replica: int) -> dict[str, str]:
