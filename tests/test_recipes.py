@@ -384,6 +384,8 @@ def test_after_the_fact(recipe: Any, shared_data: Path, tmp_path: Path) -> None:
     evals.mkdir()
     for language in ("en", "de", "fr", "zh"):
         shutil.copy(shared_data / f"tox/{language}.txt", lists)
+    (lists / "strict").mkdir()
+    shutil.copy(shared_data / "tox/zh.txt", lists / "strict")
     (lists / "wikipedia.arpa").write_text(ARPA)
     (lists / "urls.txt").write_text("https://bbc.org/3\n")
     (lists / "domains.txt").write_text("imdb.org\n")

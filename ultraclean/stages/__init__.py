@@ -35,6 +35,7 @@ STAGES: tuple[str, ...] = (
     "filter.fineweb",
     "filter.fineweb2",
     "filter.chinese",
+    "filter.badwords",
     "filter.datatrove",
     "filter.takedown",
     "filter.where",

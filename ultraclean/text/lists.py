@@ -44,6 +44,14 @@ def pattern(words: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(alternatives)) if alternatives else None
 
 
+def as_written(words: Iterable[str], anywhere: bool) -> re.Pattern[str] | None:
+    """Finds any of the words as they are, where no word character is beside it or `anywhere`."""
+    known = set(words)
+    if not known:
+        return None
+    return re.compile(_trie(known) if anywhere else rf"(?<!\w){_trie(known)}(?!\w)")
+
+
 def _trie(words: Iterable[str]) -> str:
     """One alternative per first character, and so on: the engine looks at each character once."""
     root: dict[str, Any] = {}

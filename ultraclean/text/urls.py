@@ -36,6 +36,19 @@ def domains(name: str) -> list[str]:
     return [".".join(labels[start:]) for start in range(len(labels))] if name else []
 
 
+def prefixes(url: str) -> list[str]:
+    """The address without scheme, user, port and `www.`, in lower case, and all it begins with.
+
+    `a.org/b/c?d` begins with `a.org`, `a.org/b`, `a.org/b/c`, each also with a final slash.
+    """
+    rest = url.strip()
+    rest = rest[rest.find("://") + 3 :] if "://" in rest else rest.removeprefix("//")
+    path = "".join(re.split(r"(?=[/?#])", rest, maxsplit=1)[1:]).lower()
+    address = host(url).removeprefix("www.") + path
+    cuts = [found.start() for found in re.finditer("[/?#&]", address)]
+    return [*(address[:cut] for cut in cuts), *(address[: cut + 1] for cut in cuts), address]
+
+
 def words(url: str) -> set[str]:
     """Runs of ASCII letters and digits, as they are written."""
     return set(NOT_WORD.split(url)) - {""}

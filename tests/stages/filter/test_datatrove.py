@@ -125,7 +125,7 @@ def test_an_extractor(shared_data: Path) -> None:
     [
         ("filters.LambdaFilter", "use filter.where"),
         ("filters.SamplerFilter", "use sample.random"),
-        ("filters.C4BadWordsFilter", "use score.badwords"),
+        ("filters.C4BadWordsFilter", "use filter.badwords"),
         ("dedup.MinhashDedupSignature", "use dedup.exact or dedup.minhash"),
         ("datatrove.pipeline.readers.JsonlReader", "use read.jsonl"),
         ("tokens.DocumentTokenizer", "use pack.tokens"),

@@ -29,7 +29,7 @@ from ultraclean.stage import Decision, Filter, Resources
 OURS: Final = {
     "filters.LambdaFilter": "filter.where, which takes an expression",
     "filters.SamplerFilter": "sample.random, whose choice does not depend on the order of documents",
-    "filters.C4BadWordsFilter": "score.badwords and filter.where, with word lists as files",
+    "filters.C4BadWordsFilter": "filter.badwords, with word lists as files",
     "dedup": "dedup.exact or dedup.minhash",
     "decont": "filter.decontaminate",
     "readers": "read.jsonl, read.parquet, read.warc and the like",
