@@ -26,6 +26,7 @@ STAGES: tuple[str, ...] = (
     "score.perplexity",
     "score.tokens",
     "score.badwords",
+    "score.minhash",
     "filter.language",
     "filter.length",
     "filter.url",

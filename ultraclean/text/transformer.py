@@ -49,6 +49,8 @@ class Classifier:
         values = np.full((len(windows), len(self.labels)), np.nan, dtype=np.float32)
         for rows in self._batches([len(window) for window in windows]):
             values[rows] = self._run([windows[row] for row in rows])
+        if np.isnan(values).any():
+            raise ValueError("the model's output is no number (NaN): another dtype may help")
         out = np.full((len(texts), len(self.labels)), np.nan, dtype=np.float32)
         if self.reading.windows == "max":
             out[np.unique(owner)] = -np.inf

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ultraclean import Pipeline, read, write
 from ultraclean.cli import main
+from ultraclean.document import Batch
 from ultraclean.errors import DataError, PlanError
 from ultraclean.stages.dedup import index
 from ultraclean.stages.dedup.minhash import Minhash
@@ -220,6 +221,168 @@ def test_damage_is_named(tmp_path: Path) -> None:
     assert "holds no index" in Minhash(verify=1, against=(str(tmp_path),)).problems()[0]
 
 
-def test_an_index_needs_verify() -> None:
-    with pytest.raises(ValueError, match="index and against need verify"):
+# --- without verify -------------------------------------------------------------------------------
+
+
+CLOSURE = Minhash(priority=("rank",), index="sketch")
+
+
+def closed(table: pa.Table) -> dict[str, str | None]:
+    """id -> id of the copy that stays, months one after the other, by a loop over all pairs."""
+    stage = Minhash()
+    sketch = stage.sketch()
+    rows = table.to_pylist()
+    keys = sketch(Batch.of(text=[row["text"] for row in rows]))["bands"].to_pylist()
+    bands = [key and {(b, key[8 * b : 8 * b + 8]) for b in range(stage.bands)} for key in keys]
+    fates: dict[str, str | None] = {}
+    kept: list[int] = []
+    for month in range(3):
+        mine = [i for i, row in enumerate(rows) if row["month"] == -month]
+        group = {i: {i} for i in (*kept, *mine)}
+        for i in mine:
+            for j in (*kept, *mine):
+                if bands[i] and bands[j] and bands[i] & bands[j] and group[i] is not group[j]:
+                    group[i] |= group[j]
+                    for member in group[j]:
+                        group[member] = group[i]
+        stay = []
+        for i in mine:
+            order = sorted(group[i], key=lambda j: (-rows[j]["month"], -rows[j]["rank"]))
+            fates[rows[i]["id"]] = None if order[0] == i else rows[order[0]]["id"]
+            stay += [i] if order[0] == i else []
+        kept += stay
+    return fates
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 2**14])
+def test_closure_against_an_index_is_the_loop(tmp_path: Path, memory_bytes: int | None) -> None:
+    table = months_of(drifting(3), (30, 60), seed=1)
+    stage = CLOSURE.model_copy(update={"memory_bytes": memory_bytes})
+    found, runs = each_month(tmp_path, table, stage)
+    assert {name: of for name, (of, _) in found.items()} == closed(table)
+    gone = runs[2].dropped("months").collect()
+    assert {"run m0", "run m1"} <= set(gone["detail"].to_list())
+    assert gone["similarity"].min() > 0.3
+    # what months apart drop, one run over all drops too; it may drop more, by chains through dropped ones
+    whole = CLOSURE.model_copy(update={"priority": ("month", "rank"), "index": None})
+    together = fates(run(tmp_path, "joint", table, whole))
+    apart = {name for name, (of, _) in found.items() if of}
+    assert apart <= {name for name, (of, _) in together.items() if of}
+    facts = index.load(str(tmp_path / "m0"))
+    assert facts.kind == "sketch"
+
+
+def test_a_verified_run_takes_such_an_index_too(tmp_path: Path) -> None:
+    table = months_of(drifting(1, 40), (20, 39), seed=2)
+    first = table.filter(pa.array([m == 0 for m in table["month"].to_pylist()]))
+    second = table.filter(pa.array([m == -1 for m in table["month"].to_pylist()]))
+    run(tmp_path, "m0", first, CLOSURE)
+    stage = Minhash(verify=0.6, priority=("rank",), against=(str(tmp_path / "m0"),))
+    gone = run(tmp_path, "m1", second, stage).dropped("months").collect()
+    assert "run m0; similarity estimated" in set(gone["detail"].to_list())
+
+
+def stream(table: pa.Table) -> dict[str, int | None]:
+    """id -> month whose filter knows it, -1 if a document of its own month stays for it, None if kept."""
+    stage = Minhash()
+    rows = table.to_pylist()
+    keys = stage.sketch()(Batch.of(text=[row["text"] for row in rows]))["bands"].to_pylist()
+    bands = [{(b, key[8 * b : 8 * b + 8]) for b in range(stage.bands)} if key else set() for key in keys]  # fmt: skip
+    fates: dict[str, int | None] = {}
+    known: list[set[Any]] = []
+    for month in range(3):
+        mine = [i for i, row in enumerate(rows) if row["month"] == -month]
+        for i in mine:
+            of = next((m for m, keys in enumerate(known) if keys & bands[i]), None)
+            fates[rows[i]["id"]] = of
+        left = [i for i in mine if fates[rows[i]["id"]] is None]
+        group = {i: {i} for i in left}
+        for i in left:
+            for j in left:
+                if bands[i] & bands[j] and group[i] is not group[j]:
+                    group[i] |= group[j]
+                    for member in group[j]:
+                        group[member] = group[i]
+        for i in left:
+            if max(group[i], key=lambda j: rows[j]["rank"]) != i:
+                fates[rows[i]["id"]] = -1
+        known.append(set().union(*(bands[i] for i in left if fates[rows[i]["id"]] is None)))
+    return fates
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 2**13])
+def test_a_stream_against_bloom_filters(tmp_path: Path, memory_bytes: int | None) -> None:
+    table = months_of(drifting(3), (30, 60), seed=1)
+    stage = CLOSURE.model_copy(update={"index": "bloom", "memory_bytes": memory_bytes})
+    _, runs = each_month(tmp_path, table, stage.model_copy(update={"bloom_rate": 1e-9}))
+    found: dict[str, int | None] = {}
+    for finished in runs:
+        found |= dict.fromkeys(finished.scan("months").collect()["id"].to_list())
+        try:
+            gone = finished.dropped("months").collect()
+        except DataError:
+            continue
+        for name, reason, detail, same_as in gone.select("id", "reason", "detail", "same_as").rows():  # fmt: skip
+            by_filter = reason == "near_duplicate_of_index"
+            found[name] = int(detail.removeprefix("run m")) if by_filter else -1
+            assert (same_as is None) == by_filter
+    expected = stream(table)
+    assert found == expected and {0, 1, -1} <= set(expected.values())
+    facts = index.load(str(tmp_path / "m0"))
+    assert facts.kind == "bloom"
+    n_parts = len(facts.corpora[0]["parts"])
+    assert (n_parts > 1) == (memory_bytes is not None)
+
+
+def test_what_a_bloom_index_costs_and_how_often_it_is_wrong(tmp_path: Path) -> None:
+    draw = random.Random(7)
+    texts = [" ".join(f"w{draw.randrange(10**6)}" for _ in range(8)) for _ in range(12_000)]
+    ids, nothing = [f"d{i}" for i in range(6000)], [0] * 6000
+    tables = [pa.table({"id": ids, "text": some, "month": nothing, "rank": nothing}) for some in (texts[:6000], texts[6000:])]  # fmt: skip
+    first = run(tmp_path, "m0", tables[0], Minhash(index="bloom", bloom_rate=0.02))
+    facts = next(d for d in first.done.values() if d.segment.kind == "barrier").card["index"]
+    assert facts["false_positive_rate"] == 0.02
+    assert 23 < facts["bytes_per_document"] < 25  # 13.6 bits a key at 0.02 / 14
+    second = run(tmp_path, "m1", tables[1], Minhash(against=(str(tmp_path / "m0"),)))
+    n_wrong = 6000 - len(second.scan("months").collect())
+    assert 60 <= n_wrong <= 180  # 120 are expected
+
+
+def test_filters_merge_are_removed_and_are_found_damaged(tmp_path: Path) -> None:
+    table = months_of(drifting(1), (30, 60), seed=1)
+    stage = CLOSURE.model_copy(update={"index": "bloom", "bloom_rate": 1e-9})
+    each_month(tmp_path, table, stage)
+    merged = str(tmp_path / "merged")
+    index.merge([str(tmp_path / "m0"), str(tmp_path / "m1")], merged)
+    last = table.filter(pa.array([m == -2 for m in table["month"].to_pylist()]))
+    apart = stage.model_copy(update={"index": None, "against": (merged,)})
+    both = fates(run(tmp_path, "again", last, apart, "m2"))
+    assert both == fates(run(tmp_path, "m2b", last, stage.model_copy(update={"index": None, "against": (f"{tmp_path}/m0", f"{tmp_path}/m1")}), "m2"))  # fmt: skip
+    index.remove(merged, "m0")
+    fewer = fates(run(tmp_path, "fewer", last, apart, "m2"))
+    assert sum(of is not None for of, _ in fewer.values()) <= sum(of is not None for of, _ in both.values())  # fmt: skip
+    part = next((tmp_path / "m0" / "index").rglob("bloom-*.bin"))
+    part.write_bytes(part.read_bytes()[:-1])
+    against = stage.model_copy(update={"index": None, "against": (str(tmp_path / "m0"),)})
+    with pytest.raises(DataError, match=r"bloom-00000\.bin is corrupt"):
+        run(tmp_path, "broken", last, against, "m2")
+    part.unlink()
+    with pytest.raises(DataError, match=r"bloom-00000\.bin is missing"):
+        run(tmp_path, "broken2", last, against, "m2")
+    verified = Minhash(verify=0.6, against=(str(tmp_path / "m0"),))
+    assert "is a Bloom filter, which has nothing to verify by" in verified.problems()[0]
+    run(tmp_path, "s0", last, CLOSURE, "m2")
+    mixed = Minhash(against=(str(tmp_path / "m1"), str(tmp_path / "s0")))
+    assert "Bloom filters go with no other kind" in mixed.problems()[0]
+
+
+def test_what_does_not_fit_an_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="index: full is for verify"):
         Minhash(index="full")
+    with pytest.raises(ValueError, match="estimate: false makes none"):
+        Minhash(index="sketch", estimate=False)
+    with pytest.raises(ValueError, match="signatures of a column leave no index"):
+        Minhash(index="sketch", signatures="sig")
+    run(tmp_path, "m0", months_of(drifting(1, 9), (9, 9), seed=2), STAGE)
+    against = Minhash(against=(str(tmp_path / "m0"),))
+    assert "holds shingles and no signatures" in against.problems()[0]

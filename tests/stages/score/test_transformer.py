@@ -292,6 +292,18 @@ def test_a_head_without_weights_is_not_made_up(grader: Path, tmp_path: Path) -> 
         Transformer(model=str(broken), max_tokens=64, device="cpu").open()
 
 
+def test_a_model_that_gives_no_number_is_an_error(grader: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    broken = Path(shutil.copytree(grader, tmp_path / "nan"))
+    weights = load_file(broken / "model.safetensors")
+    weights["classifier.bias"] = weights["classifier.bias"] * np.float32("nan")
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"no number \(NaN\)"):
+        scored(TEXTS[:2], model=str(broken), max_tokens=64)
+    assert scored(NOTHING, model=str(broken), max_tokens=64) == {"quality": [None] * 3}
+
+
 # --- where it runs --------------------------------------------------------------------------------
 
 

@@ -3,8 +3,8 @@
 Not a stage. A folder with `index.json` and, for each corpus, parts of two files that go row by row:
 `docs` (key, ranks, band keys, number of shingles) and `sets` (the sorted 64-bit shingle hashes) or,
 of an index `sketch`, the signature's bytes in `docs`. With 14 x 8 bands and rows a document costs
-about 140 bytes and 8 for each different shingle, or about 250 bytes in all as a sketch. A part
-is read whole and compared with its digest, so that damage is named and never guessed around.
+about 140 bytes and 8 for each different shingle, or about 250 bytes in all as a sketch. An index
+`bloom` has filters of band keys (`bloom.py`). A part is read whole and compared with its digest, so that damage is named and never guessed around.
 
 Merging copies parts side by side, removing a corpus forgets its parts: nothing is computed. All
 documents of an index count as kept, the corpora in the order of their merging.
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from ultraclean import storage
 from ultraclean.document import AT, KEY
 from ultraclean.errors import DataError
-from ultraclean.stages.dedup import kept
+from ultraclean.stages.dedup import bloom, kept
 
 if TYPE_CHECKING:
     from ultraclean.exchange import Home, Sketches
@@ -183,14 +183,40 @@ _CURE: Final = "; copy it back, or take its corpus out with `ultraclean index re
 
 
 def write(
-    sketches: Sketches, kind: str, parameters: Mapping[str, Any], columns: Sequence[str]
+    sketches: Sketches,
+    kind: str,
+    parameters: Mapping[str, Any],
+    columns: Sequence[str],
+    bloom_rate: float,
 ) -> dict[str, Any]:
     """Leaves the kept documents of a resolved barrier in its index folder; returns facts for the card."""
+    mark = storage.join("", *sketches.folder.rstrip("/").split("/")[-1:])
+    target = storage.join(sketches.index_folder, mark)
+    more: dict[str, Any] = {}
+    if kind == "bloom":
+        n_bands = int(parameters["bands"])
+        corpus, more = bloom.write(sketches, mark, target, n_bands, bloom_rate)
+    else:
+        corpus = _written(sketches, kind, mark, target, columns)
+    manifest = {"format": FORMAT, "kind": kind, "parameters": dict(parameters), "corpora": [corpus]}
+    storage.write_json(storage.join(sketches.index_folder, MANIFEST), manifest)
+    return {
+        "folder": sketches.index_folder,
+        "kind": kind,
+        "documents": corpus["documents"],
+        "bytes": corpus["bytes"],
+        "bytes_per_document": round(corpus["bytes"] / max(1, corpus["documents"]), 1),
+        **more,
+    }
+
+
+def _written(
+    sketches: Sketches, kind: str, mark: str, target: str, columns: Sequence[str]
+) -> dict[str, Any]:
+    """The kept documents as a corpus of a manifest, their parts written to `target`."""
     from ultraclean.exchange import Home
 
-    mark = storage.join("", *sketches.folder.rstrip("/").split("/")[-1:])
     final = Home(tuple(sketches.final), len(sketches.row_counts)) if sketches.final else None
-    target = storage.join(sketches.index_folder, mark)
     written = sketches.collect(
         sketches.step(
             "index",
@@ -212,22 +238,12 @@ def write(
         }
         for row in rows
     ]
-    n_docs = sum(row["n_rows"] for row in rows)
-    corpus = {
+    return {
         "name": sketches.run_name,
-        "documents": n_docs,
+        "documents": sum(row["n_rows"] for row in rows),
         "bytes": sum(sum(row["sizes"]) for row in rows),
         "n_ranks": n_ranks,
         "parts": found,
-    }
-    manifest = {"format": FORMAT, "kind": kind, "parameters": dict(parameters), "corpora": [corpus]}
-    storage.write_json(storage.join(sketches.index_folder, MANIFEST), manifest)
-    return {
-        "folder": sketches.index_folder,
-        "kind": kind,
-        "documents": n_docs,
-        "bytes": corpus["bytes"],
-        "bytes_per_document": round(corpus["bytes"] / max(1, n_docs), 1),
     }
 
 

@@ -22,7 +22,7 @@ from ultraclean.errors import StageError
 from ultraclean.stage import Decision
 
 if TYPE_CHECKING:
-    from ultraclean.exchange import Home, Piece, Sketches
+    from ultraclean.exchange import Home, Piece, Readable, Sketches
 
 GROUP: Final = ("group_high", "group_low")
 SIGNATURE: Final = "signature"
@@ -94,20 +94,28 @@ def elect(
 
 
 def election(
-    sketches: Sketches, group: Grouping, columns: Sequence[str], bytes_per_row: int
+    sketches: Sketches,
+    group: Grouping,
+    columns: Sequence[str],
+    bytes_per_row: int,
+    old: Sequence[Readable] = (),
 ) -> list[Piece]:
-    """Verdict rows of every member of a group of two or more, with the `_at` of its kept copy."""
+    """Verdict rows of every member of a group of two or more, with the `_at` of its kept copy.
+
+    `old` documents take part, as shards after the sketches' own, and get no verdict.
+    """
     n_partitions = sketches.partitions_for(bytes_per_row)
     candidates = sketches.step(
         "candidates",
         functools.partial(best_here, group),
+        inputs=[*sketches.packed(2 * bytes_per_row), *old],
         by=functools.partial(group_partition, n_partitions),
         n_partitions=n_partitions,
         columns=columns,
-        bytes_per_row=2 * bytes_per_row,
     )
+    n_shards = len(sketches.row_counts) + len(old)
     winners = sketches.home(
-        "winners-home", sketches.step("winners", best_of_all, inputs=candidates)
+        "winners-home", sketches.step("winners", best_of_all, inputs=candidates), n_shards
     )
     members = functools.partial(member_verdicts, group, winners)
     return sketches.step("members", members, columns=columns, bytes_per_row=2 * bytes_per_row)

@@ -28,13 +28,13 @@ from pydantic import Field, model_validator
 
 from ultraclean import storage
 from ultraclean.document import AT, KEY, Batch, texts
-from ultraclean.errors import DataError, MissingExtra
+from ultraclean.errors import DataError, MissingExtra, StageError
 from ultraclean.stage import Barrier, Decision, Placement, Resources
-from ultraclean.stages.dedup import clusters, kept, twins, verified
+from ultraclean.stages.dedup import bloom, clusters, kept, twins, verified
 from ultraclean.stages.dedup import index as indexes_of
 
 if TYPE_CHECKING:
-    from ultraclean.exchange import Home, Sketches
+    from ultraclean.exchange import Home, Piece, Sketches
 
 Signed = tuple[NDArray[Any], NDArray[np.int64], pa.Array | None]
 """(signature uint32 or uint64 [n_docs, n_perm], n_shingles int64[n_docs], with `verify` the sets)."""
@@ -47,12 +47,27 @@ class Minhash(Barrier):
         "Broder 1997; settings of FineWeb (arXiv 2406.17557, section 3.4); datatrove's minhash"
     )
     reasons: ClassVar[tuple[str, ...]] = ("near_duplicate", "near_duplicate_of_index")
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     column: str = Field(default="text", description="the text that is compared")
     ngram: int = Field(default=5, ge=1, description="words in a shingle")
     bands: int = Field(default=14, ge=1, description="bands; sharing one makes two documents alike")
     rows: int = Field(default=8, ge=1, description="minima in a band, all of which must agree")
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="similarity for which bands and rows are chosen, by datasketch's search",
+    )
+    permutations: int = Field(
+        default=128, ge=1, le=4096, description="with `threshold`: bands times rows at most"
+    )
+    signatures: str | None = Field(
+        default=None,
+        min_length=1,
+        description="column of datasketch's signatures, which are compared instead of a text's: bytes of "
+        "LeanMinHash, as score.minhash writes them, or lists of values",
+    )
     seed: int = Field(default=1, ge=0, lt=2**32, description="draws the permutations")
     normalise: Literal["ascii", "simplify"] = Field(
         default="ascii",
@@ -74,10 +89,17 @@ class Minhash(Barrier):
         description="drop only what has at least this exact Jaccard similarity to a kept document "
         "(sketches then carry 8 bytes per shingle); off: whatever is connected is one cluster",
     )
-    index: Literal["full", "sketch"] | None = Field(
+    index: Literal["full", "sketch", "bloom"] | None = Field(
         default=None,
         description="leave an index of the kept documents for later runs, in index/ of the run folder; "
-        "full: shingle hashes, for exact similarities; sketch: signatures, for estimated ones",
+        "full: shingle hashes, for `verify`; sketch: signatures, for estimated similarities; "
+        "bloom: whether a band is known, a few dozen bytes a document, for streams",
+    )
+    bloom_rate: float = Field(
+        default=1e-4,
+        gt=0,
+        lt=0.5,
+        description="index: bloom: share of unrelated documents that a later run takes for copies",
     )
     against: tuple[str, ...] = Field(
         default=(),
@@ -90,7 +112,7 @@ class Minhash(Barrier):
         default=1000, ge=2, description="a cluster with more documents raises an alarm"
     )
     size_into: str | None = Field(
-        default=None,
+        default="cluster_size",
         min_length=1,
         description="column for how many documents a kept one stands for, itself among them "
         "(what FineWeb-2 repeats documents by, with sample.upsample)",
@@ -117,6 +139,30 @@ class Minhash(Barrier):
         description="share of a GPU that a worker asks for: words are divided on CPUs",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen(cls, fields: Any) -> Any:
+        """Bands and rows of a threshold; where they are written out too, they must be those."""
+        if not isinstance(fields, dict) or not isinstance(fields.get("threshold"), float):
+            return fields
+        threshold, n_perm = fields["threshold"], fields.get("permutations", 128)
+        if not (0 < threshold < 1 and isinstance(n_perm, int) and 1 <= n_perm <= 4096):
+            return fields  # the fields themselves say what is wrong
+        from ultrakernels.datasketch import bands_and_rows
+
+        bands, rows = bands_and_rows(threshold, n_perm)
+        if (fields.get("bands", bands), fields.get("rows", rows)) != (bands, rows):
+            raise ValueError(
+                f"threshold {threshold} chooses {bands} bands of {rows} rows: give either of them"
+            )
+        return fields | {"bands": bands, "rows": rows}
+
+    @model_validator(mode="after")
+    def _signatures_are_given(self) -> Self:
+        if self.signatures and (self.verify is not None or self.dialect != "ultraclean"):
+            raise ValueError("signatures have no shingles to verify, and no dialect")
+        return self
+
     @model_validator(mode="after")
     def _gpu_has_no_dialect(self) -> Self:
         if self.device == "cuda" and self.dialect == "datatrove":
@@ -124,16 +170,19 @@ class Minhash(Barrier):
         return self
 
     @model_validator(mode="after")
-    def _index_needs_verify(self) -> Self:
-        if self.verify is None and (self.index or self.against):
+    def _indexes_fit(self) -> Self:
+        if self.verify is None and self.index == "full":
             raise ValueError(
-                "index and against need verify: closure passes through dropped documents, "
-                "which an index does not hold"
+                "index: full is for verify, without which index: sketch is what is needed"
             )
+        if self.verify is None and self.index == "sketch" and not self.estimate:
+            raise ValueError("index: sketch holds signatures, and estimate: false makes none")
+        if self.signatures and (self.index or self.against):
+            raise ValueError("signatures of a column leave no index, and are compared with none")
         return self
 
     def needs(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.column, *self.priority)))
+        return tuple(dict.fromkeys((self.signatures or self.column, *self.priority)))
 
     def adds(self) -> Mapping[str, pa.DataType]:
         return {} if self.size_into is None else {self.size_into: pa.int64()}
@@ -145,13 +194,14 @@ class Minhash(Barrier):
         found = []
         for path in self.against:
             try:
-                other = indexes_of.load(path)
+                self._accept(path, indexes_of.load(path))
             except DataError as error:
                 found.append(str(error))
-                continue
-            differing = indexes_of.differences(self.parameters(), other)
-            if differing:
-                found.append(indexes_of.refuse(path, differing))
+        if not found:
+            try:
+                self._indexes()
+            except DataError as error:
+                found.append(str(error))
         return found
 
     def parameters(self) -> dict[str, Any]:
@@ -164,11 +214,27 @@ class Minhash(Barrier):
         found = []
         for path in self.against:
             other = indexes_of.load(path)
-            differing = indexes_of.differences(self.parameters(), other)
-            if differing:
-                raise DataError(indexes_of.refuse(path, differing))
+            self._accept(path, other)
             found.append(other)
+        kinds = {other.kind for other in found}
+        if "bloom" in kinds and len(kinds) > 1:
+            raise DataError("against: Bloom filters go with no other kind of index")
         return found
+
+    def _accept(self, path: str, other: indexes_of.Index) -> None:
+        """DataError where an index cannot be compared with this run."""
+        differing = indexes_of.differences(self.parameters(), other)
+        if differing:
+            raise DataError(indexes_of.refuse(path, differing))
+        if self.verify is None and other.kind == "sketch" and not self.estimate:
+            raise DataError(f"the index {path} holds signatures, and estimate: false makes none")
+        if self.verify is not None and other.kind == "bloom":
+            raise DataError(f"the index {path} is a Bloom filter, which has nothing to verify by")
+        if self.verify is None and other.kind == "full":
+            raise DataError(
+                f"the index {path} holds shingles and no signatures: it is for `verify`; without it "
+                "make one with index: sketch"
+            )
 
     @property
     def resources(self) -> Resources:
@@ -200,7 +266,10 @@ class Minhash(Barrier):
         return ("datatrove", "spacy") if self.dialect == "datatrove" else ()
 
     def sketch(self) -> Callable[[Batch], pa.RecordBatch]:
-        signer = datatrove_signer(self) if self.dialect == "datatrove" else kernel_signer(self)
+        if self.signatures is not None:
+            signer = signature_reader(self)
+        else:
+            signer = datatrove_signer(self) if self.dialect == "datatrove" else kernel_signer(self)
         return functools.partial(sketch_rows, self, signer)
 
     def resolve(self, sketches: Sketches) -> dict[str, Any]:
@@ -209,7 +278,9 @@ class Minhash(Barrier):
         if self.index is not None:
             columns = kept.rank_names(self.priority)
             columns.append(verified.SHINGLES if self.index == "full" else kept.SIGNATURE)
-            card["index"] = indexes_of.write(sketches, self.index, self.parameters(), columns)
+            card["index"] = indexes_of.write(
+                sketches, self.index, self.parameters(), columns, self.bloom_rate
+            )
         counted = sketches.collect(sketches.step("short", count_short, columns=["bands"]))
         card["too_short"] = 0 if counted is None else pc.sum(counted["n"]).as_py()
         card["work"]["steps"] = sketches.steps
@@ -217,12 +288,75 @@ class Minhash(Barrier):
 
     def _close(self, sketches: Sketches) -> dict[str, Any]:
         """Whatever is connected is one cluster."""
-        labels, work = clusters.components(sketches, self.bands)
-        group = functools.partial(by_root, labels)
         columns = [AT, KEY, *kept.rank_names(self.priority)]
         columns += [kept.SIGNATURE] if self.estimate else []
         n_bytes = 128 + (self.bands * self.rows if self.estimate else 0)
+        indexes = self._indexes()
+        if indexes and indexes[0].kind == "bloom":
+            return self._close_after_bloom(sketches, indexes, columns, n_bytes)
+        if indexes:
+            return self._close_against(sketches, indexes, columns, n_bytes)
+        labels, work = clusters.components(sketches, self.bands)
+        group = functools.partial(by_root, labels)
         return {**kept.elect(sketches, group, columns, n_bytes), "work": work}
+
+    def _close_after_bloom(
+        self,
+        sketches: Sketches,
+        indexes: list[indexes_of.Index],
+        columns: list[str],
+        n_bytes: int,
+    ) -> dict[str, Any]:
+        """What a filter knows goes; the others are closed among themselves."""
+        found = [(other.folder, corpus) for other in indexes for corpus in other.corpora]
+        corpora = [corpus for _, corpus in found]
+        gone = bloom.known(sketches, [folder for folder, _ in found], corpora)
+        without = sketches.home("known-home", gone)
+        labels, work = clusters.components(sketches, self.bands, without)
+        group = functools.partial(by_root, labels)
+        verdicts = kept.election(sketches, group, columns, n_bytes)
+        own = functools.partial(with_corpus, len(sketches.row_counts), ())
+        final = [*sketches.step("origins", own, inputs=verdicts), *gone]
+        sketches.verdicts("verdicts", final)
+        card = {**kept.count_groups(sketches, final), "work": work}
+        return self._with_origins(sketches, final, corpora, card)
+
+    def _close_against(
+        self,
+        sketches: Sketches,
+        indexes: list[indexes_of.Index],
+        columns: list[str],
+        n_bytes: int,
+    ) -> dict[str, Any]:
+        """Of a cluster with a document of an index all others go, else all but the best."""
+        corpora = [corpus for other in indexes for corpus in other.corpora]
+        n_ranks = max([len(self.priority), *(corpus["n_ranks"] for corpus in corpora)]) + 1
+        n_shards = len(sketches.row_counts)
+        old = indexes_of.parts(indexes, n_shards, n_ranks)
+        labels, work = clusters.components(sketches, self.bands, old=old)
+        group = functools.partial(by_root_after, labels, len(corpora), n_ranks)
+        verdicts = kept.election(sketches, group, columns, n_bytes, old)
+        of_parts = tuple(part.corpus for part in old)
+        final = sketches.step(
+            "origins", functools.partial(with_corpus, n_shards, of_parts), inputs=verdicts
+        )
+        sketches.verdicts("verdicts", final)
+        card = {**kept.count_groups(sketches, final), "work": work}
+        return self._with_origins(sketches, final, corpora, card)
+
+    def _with_origins(
+        self,
+        sketches: Sketches,
+        final: list[Piece],
+        corpora: list[dict[str, Any]],
+        card: dict[str, Any],
+    ) -> dict[str, Any]:
+        """The card with what indexes have to do with it."""
+        by_corpus = sketches.collect(sketches.step("by-corpus", count_by_corpus, inputs=final))
+        lost = 0 if by_corpus is None else pc.sum(by_corpus["n"]).as_py()
+        found = [{"name": one["name"], "documents": one["documents"]} for one in corpora]
+        told = {"against": found, "dropped_by_index": lost} if corpora else {}
+        return {**card, "dropped": card["dropped"] + lost, **told}
 
     def _verify(self, sketches: Sketches) -> dict[str, Any]:
         """Only what resembles a kept document goes."""
@@ -246,23 +380,14 @@ class Minhash(Barrier):
         final = twins.spread(sketches, same, verdicts, n_shards, of_parts)
         sketches.verdicts("verdicts", final)
         card = kept.count_groups(sketches, final)
-        by_corpus = sketches.collect(sketches.step("by-corpus", count_by_corpus, inputs=final))
-        lost = 0 if by_corpus is None else pc.sum(by_corpus["n"]).as_py()
-        counts["confirmed"] + n_same
         pairs = {
             "proposed": counts["proposed"],
             "confirmed": counts["confirmed"],
             "refused": counts["proposed"] - counts["confirmed"],
             "identical": n_same,
         }
-        card |= {"dropped": card["dropped"] + lost, "pairs": pairs}
-        card |= {"closure_would_drop": counts["closure_would_drop"], "work": work}
-        if indexes:
-            card["against"] = [
-                {"name": corpus["name"], "documents": corpus["documents"]} for corpus in corpora
-            ]
-            card["dropped_by_index"] = lost
-        return card
+        card |= {"pairs": pairs, "closure_would_drop": counts["closure_would_drop"], "work": work}
+        return self._with_origins(sketches, final, corpora, card)
 
     def apply(
         self, card: Mapping[str, Any], verdicts: pa.Table | None
@@ -288,13 +413,15 @@ def sketch_rows(stage: Minhash, signer: Signer, batch: Batch) -> pa.RecordBatch:
     """`bands` binary[8 * bands], null if too short; `signature` binary[bands * rows]; ranks."""
     from ultrakernels import minhash
 
-    signature, n_shingles, shingles = signer(batch[stage.column])
+    signature, n_shingles, shingles = signer(batch[stage.signatures or stage.column])
     keys = minhash.band_keys(signature, stage.bands, stage.rows, stage.seed)
     columns = {"bands": binary_rows(keys.view(np.uint8), null=n_shingles == 0)}
     if shingles is not None:
         columns[verified.SHINGLES] = shingles
         columns[verified.N_SHINGLES] = pc.list_value_length(shingles).cast(pa.int64())
         columns[twins.SET] = set_hashes(shingles)
+    elif stage.index is not None:
+        columns[verified.N_SHINGLES] = pa.array(n_shingles, pa.int64())
     if stage.carries_signature:
         columns[kept.SIGNATURE] = binary_rows(minhash.signature_bytes(signature))
     return pa.RecordBatch.from_pydict(columns | kept.ranks(stage.called, batch, stage.priority))
@@ -326,6 +453,45 @@ def kernel_signer(stage: Minhash) -> Signer:
             column = simplify(column)
         sets = None if stage.verify is None else shingle_sets(column, stage.ngram)
         return *signatures(column, stage.ngram, a, b), sets
+
+    return sign
+
+
+def signature_reader(stage: Minhash) -> Signer:
+    """Signatures that are there already; a null, or one of nothing, is too short to compare."""
+    from ultrakernels import datasketch
+
+    width = stage.bands * stage.rows
+    told = f"{stage.called}: the column {stage.signatures!r}"
+
+    def values_of(value: Any) -> tuple[str, NDArray[Any], bool]:
+        """(what must be the same in all rows, values, whether it is a signature of nothing)."""
+        if not isinstance(value, bytes):
+            found = np.array(value, dtype=np.uint64)
+            return "a list", found, bool((found == found.max()).all())
+        lean = datasketch.unpack(value)
+        return f"{lean.scheme} of seed {lean.seed}", lean.values.astype(np.uint64), lean.empty
+
+    def sign(column: pa.Array) -> Signed:
+        signature = np.full((len(column), width), 2**64 - 1, dtype=np.uint64)
+        n_shingles = np.zeros(len(column), dtype=np.int64)
+        kinds: dict[str, int] = {}
+        for row, value in enumerate(column.to_pylist()):
+            if value is None or (isinstance(value, list) and not value):
+                continue
+            try:
+                kind, values, empty = values_of(value)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise StageError(f"{told}: {error}") from None
+            kinds.setdefault(kind, len(values))
+            if len(values) < width:
+                message = f"{len(values)} values, {stage.bands} bands of {stage.rows} need {width}"
+                raise StageError(f"{told}: {message}")
+            signature[row] = values[:width]
+            n_shingles[row] = not empty
+        if len(kinds) > 1:
+            raise StageError(f"{told} mixes what cannot be compared: {', '.join(sorted(kinds))}")
+        return signature, n_shingles, None
 
     return sign
 
@@ -432,6 +598,26 @@ def by_root(labels: Home, table: pa.Table) -> pa.Table:
 
 def count_short(table: pa.Table) -> pa.Table:
     return pa.table({"n": pa.array([table["bands"].null_count], pa.int64())})
+
+
+def by_root_after(labels: Home, first: int, n_ranks: int, table: pa.Table) -> pa.Table:
+    """`by_root` of new documents, or of an index's, which come first: the same columns of both."""
+    rows = by_root(labels, table)
+    ranks = [rows[name].to_numpy() for name in table.column_names if name.startswith("rank_")]
+    if kept.ROLE not in table.column_names:
+        ranks = [np.full(rows.num_rows, first, dtype=np.uint64), *ranks]
+    ranks += [np.zeros(rows.num_rows, dtype=np.uint64)] * (n_ranks - len(ranks))
+    columns = {name: rows[name] for name in (AT, KEY, *kept.GROUP, kept.SIGNATURE)}
+    return pa.table(columns | {f"rank_{i}": pa.array(rank) for i, rank in enumerate(ranks)})
+
+
+def with_corpus(n_new: int, corpus_of: tuple[int, ...], table: pa.Table) -> pa.Table:
+    """Verdicts with the corpus of the kept copy, -1 for this run; shard `n_new + i` is of corpus_of[i]."""
+    shard = (table["kept_at"].to_numpy() >> 32) - n_new
+    corpus = np.array([*corpus_of, -1], dtype=np.int32)[np.maximum(shard, -1)]
+    return table.append_column("corpus", pa.array(corpus)).append_column(
+        "estimated", pa.array(np.zeros(len(corpus), dtype=np.bool_))
+    )
 
 
 def count_by_corpus(table: pa.Table) -> pa.Table:

@@ -40,6 +40,8 @@ TYPES: Final[dict[str, pa.DataType]] = {
     "float64": pa.float64(),
     "bool": pa.bool_(),
     "list<string>": pa.list_(pa.string()),
+    "list<int64>": pa.list_(pa.int64()),
+    "binary": pa.binary(),
 }
 
 
@@ -235,6 +237,10 @@ def cast(value: Any, kind: str, name: str) -> Any:
             return float(value)
         if kind == "bool":
             return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
+        if kind == "binary":
+            return value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
+        if kind == "list<int64>" and isinstance(value, list):
+            return [None if item is None else _integer(item) for item in value]
         if kind == "list<string>" and isinstance(value, list):
             return [None if item is None else clean(as_string(item)) for item in value]
     except (ValueError, TypeError, KeyError, OverflowError):
