@@ -37,6 +37,7 @@ STAGES: tuple[str, ...] = (
     "filter.fineweb2",
     "filter.chinese",
     "filter.badwords",
+    "filter.heuristics",
     "filter.datatrove",
     "filter.takedown",
     "filter.where",
