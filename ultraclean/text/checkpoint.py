@@ -29,6 +29,8 @@ class Config:
     labels: tuple[str, ...]
     problem_type: ProblemType | None
     max_positions: int | None
+    encoder: str | None = None
+    """Of NeMo Curator's classifiers: the model whose encoder lies under their own head."""
 
 
 def config_of(folder: Path) -> Config:
@@ -36,6 +38,8 @@ def config_of(folder: Path) -> Config:
     if not folder.is_dir():
         raise ValueError("there is no such folder")
     content = _json(folder / "config.json")
+    if isinstance(content.get("base_model"), str) and content.get("id2label"):
+        return Config(_labels(content), "single_label_classification", None, content["base_model"])
     architectures = content.get("architectures") or []
     if not any(str(name).endswith("ForSequenceClassification") for name in architectures):
         said = ", ".join(map(str, architectures)) or "none"
@@ -75,7 +79,7 @@ def problem_of(folder: Path) -> str | None:
             raise ValueError(f"there is no tokenizer (one of {', '.join(TOKENIZERS)})")
         if (folder / "tokenizer.json").is_file():
             _json(folder / "tokenizer.json")
-        shapes = _shapes(folder)
+        shapes = shapes_of(folder)
         n_labels = len(config.labels)
         if not any(len(shape) == 2 and shape[0] == n_labels for shape in shapes.values()):
             raise ValueError(
@@ -86,12 +90,12 @@ def problem_of(folder: Path) -> str | None:
     return None
 
 
-def _shapes(folder: Path) -> dict[str, list[int]]:
+def shapes_of(folder: Path) -> dict[str, list[int]]:
     """Name -> shape of every weight; ValueError where a file is missing or cut off."""
-    names = [WEIGHTS]
-    if (folder / INDEX).is_file():
-        names = sorted(set(_json(folder / INDEX).get("weight_map", {}).values()))
-    elif not (folder / WEIGHTS).is_file() and any(folder.glob("pytorch_model*.bin")):
+    names = weight_files(folder)
+    if not any((folder / name).is_file() for name in (INDEX, WEIGHTS)) and any(
+        folder.glob("pytorch_model*.bin")
+    ):
         raise ValueError(
             "its weights are pickled (pytorch_model.bin), which are not read: load it with "
             "transformers where you trust it, and save_pretrained it as safetensors"
@@ -100,6 +104,13 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
     for name in names:
         shapes |= _head(folder / name)
     return shapes
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The names of the files of weights that a folder should have."""
+    if (folder / INDEX).is_file():
+        return sorted(set(_json(folder / INDEX).get("weight_map", {}).values()))
+    return [WEIGHTS]
 
 
 def _head(path: Path) -> dict[str, list[int]]:

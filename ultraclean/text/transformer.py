@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ultraclean.text.checkpoint import Config, ProblemType, config_of
+from ultraclean.text.checkpoint import Config, ProblemType, config_of, weight_files
 
 Device = Literal["auto", "cpu", "cuda"]
 Windows = Literal["first", "mean", "max"]
@@ -131,14 +132,18 @@ class Classifier:
 
 def load(
     folder: Path,
+    encoder: Path | None,
     reading: Reading,
     problem_type: ProblemType | None,
     device: Device,
     dtype: Literal["auto", "float32", "bfloat16"],
 ) -> Classifier:
-    """The classifier of a folder; ValueError where it is none. `auto` is bfloat16 on a GPU only."""
+    """The classifier of a folder; ValueError where it is none. `auto` is bfloat16 on a GPU only.
+
+    `encoder` is the folder of the encoder's config, for classifiers of NeMo Curator.
+    """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     config = config_of(folder)
@@ -149,20 +154,13 @@ def load(
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, told = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=number,
-            output_loading_info=True,
+        model = (
+            _of_transformers(folder, number)
+            if encoder is None
+            else _of_curator(folder, encoder, len(config.labels), number)
         )
     except Exception as error:  # the package raises whatever its parts do
         raise ValueError(f"transformers cannot load it: {' '.join(str(error).split())}") from error
-    missing = sorted(told["missing_keys"])
-    if missing:
-        raise ValueError(
-            f"the weights {', '.join(missing[:4])} are missing, so they would be random"
-        )
     if not tokenizer.is_fast:
         raise ValueError("its tokenizer has no fast form (tokenizer.json), which windows need")
     tokenizer.truncation_side = "right"
@@ -170,6 +168,49 @@ def load(
         model.config.pad_token_id = tokenizer.pad_token_id
     model = model.to(place).eval()
     return Classifier(config.labels, kind_of(config, problem_type), reading, tokenizer, model)
+
+
+def _of_transformers(folder: Path, number: Any) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    model, told = AutoModelForSequenceClassification.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, dtype=number, output_loading_info=True
+    )
+    missing = sorted(told["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"the weights {', '.join(missing[:4])} are missing, so they would be random"
+        )
+    return model
+
+
+def _of_curator(folder: Path, encoder: Path, n_labels: int, number: Any) -> Any:
+    """An encoder and a linear head on its first token, as NeMo Curator's classifiers save them."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
+
+    class Headed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = AutoConfig.from_pretrained(encoder, local_files_only=True)
+            self.model = AutoModel.from_config(self.config)  # type: ignore[no-untyped-call]
+            self.fc = torch.nn.Linear(self.config.hidden_size, n_labels)
+
+        @property
+        def device(self) -> Any:
+            return self.fc.weight.device
+
+        def forward(self, **given: Any) -> Any:
+            first = self.model(**given).last_hidden_state[:, 0, :]
+            return SimpleNamespace(logits=self.fc(first))
+
+    model = Headed()
+    weights: dict[str, Any] = {}
+    for name in weight_files(folder):
+        weights |= load_file(folder / name)
+    model.load_state_dict(weights)
+    return model.to(number)
 
 
 def place_of(device: Device, has_gpu: Callable[[], bool]) -> str:

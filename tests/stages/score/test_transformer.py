@@ -212,6 +212,51 @@ def test_models_that_look_for_the_last_token(make_classifier: Make, tmp_path: Pa
         np.testing.assert_allclose(mine, expected, atol=1e-5)
 
 
+@pytest.fixture
+def curators(grader: Path, tmp_path: Path) -> Path:
+    """What `PyTorchModelHubMixin` saves of the class on the cards of Curator's classifiers."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path / "quality"
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(grader / name, folder)
+    labels = {"0": "High", "1": "Medium", "2": "Low"}
+    config = {"base_model": "some/encoder", "fc_dropout": 0.2, "id2label": labels}
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = load_file(grader / "model.safetensors")
+    mine = {f"model.{name.removeprefix('bert.')}": value for name, value in weights.items() if name.startswith("bert.")}  # fmt: skip
+    draw = np.random.default_rng(3)
+    mine |= {"fc.weight": draw.normal(size=(3, 32)).astype(np.float32), "fc.bias": np.zeros(3, np.float32)}  # fmt: skip
+    save_file(mine, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_curators_classifiers(curators: Path, grader: Path) -> None:
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+
+    fields: dict[str, Any] = {"model": str(curators), "encoder": str(grader), "max_tokens": 64}
+    assert Transformer(**fields).problems() == []
+    mine = scored(TEXTS[:12], **fields, into={"High": "high"}, label_into="label")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(curators)
+    base = transformers.AutoModel.from_pretrained(grader).eval()
+    head = load_file(curators / "model.safetensors")
+    labels = []
+    for text, value in zip(TEXTS, mine["high"], strict=False):
+        given = tokenizer(text, truncation=True, max_length=64, return_tensors="pt")
+        with torch.no_grad():  # as `forward` is written on the cards
+            features = base(**given).last_hidden_state
+            outputs = features @ head["fc.weight"].T + head["fc.bias"]
+            chances = torch.softmax(outputs[:, 0, :], dim=1)[0]
+        assert abs(float(chances[0]) - value) < 1e-5
+        labels.append(("High", "Medium", "Low")[int(chances.argmax())])
+    assert mine["label"] == labels
+    nowhere = Transformer(model=str(curators), encoder=str(curators / "none")).problems()
+    assert "there is no config.json of its encoder some/encoder" in nowhere[0]
+
+
 # --- what is wrong with a checkpoint ---------------------------------------------------------------
 
 

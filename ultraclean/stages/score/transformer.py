@@ -6,12 +6,14 @@ and 5), the grades and classes of Nemotron-CC's kind, several toxicities at once
 told by the config's `problem_type`. Different from those scripts: of longer texts `windows` can read more
 than the beginning, batches are cut by tokens, and padding never changes a score (float32: within 1e-5).
 Bfloat16, which `dtype: auto` takes on GPUs, agrees with float32 in about two digits. A document in which the
-tokenizer finds no token has no score. Models that bring code of their own are refused.
+tokenizer finds no token has no score. NeMo Curator's own classifiers (an encoder and a linear head on its
+first token: quality, domain, content type) are read, too; other models that bring code of their own are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -45,6 +47,11 @@ class Transformer(Map):
 
     model: str = Field(
         description="folder of a checkpoint for sequence classification, or hf://OWNER/NAME"
+    )
+    encoder: str | None = Field(
+        default=None,
+        description="for NeMo Curator's own classifiers: folder with the config.json of the encoder that "
+        "theirs names as base_model; off: that one on the hub",
     )
     problem_type: checkpoint.ProblemType | None = Field(
         default=None,
@@ -117,7 +124,7 @@ class Transformer(Map):
         return Resources(model=True, gpus=self.gpus if self.device == "cuda" else 0.0)
 
     def files(self) -> tuple[str, ...]:
-        return (self.model,)
+        return (self.model,) if self.encoder is None else (self.model, self.encoder)
 
     def problems(self) -> list[str]:
         """What is wrong with a local folder, without loading it."""
@@ -127,8 +134,13 @@ class Transformer(Map):
         problem = checkpoint.problem_of(Path(path))
         if problem is not None:
             return [problem]
+        config = checkpoint.config_of(Path(path))
+        encoder = storage.expand(self.encoder) if self.encoder and config.encoder else None
         try:
-            self._fits(checkpoint.config_of(Path(path)))
+            self._fits(config)
+            if encoder is not None and storage.is_local(encoder):
+                with self._encoder_of(config):
+                    pass
         except ValueError as error:
             return [f"{path}: {error}"]
         return []
@@ -140,10 +152,12 @@ class Transformer(Map):
         )
         try:
             with storage.local_folder(path, _FILES) as folder:
-                self._fits(checkpoint.config_of(Path(folder)))
-                model = transformer.load(
-                    Path(folder), reading, self.problem_type, self.device, self.dtype
-                )
+                config = checkpoint.config_of(Path(folder))
+                self._fits(config)
+                with self._encoder_of(config) as encoder:
+                    model = transformer.load(
+                        Path(folder), encoder, reading, self.problem_type, self.device, self.dtype
+                    )
         except (OSError, ValueError) as error:
             raise DataError(f"{self.called}: {path}: {error}") from error
 
@@ -152,6 +166,19 @@ class Transformer(Map):
             return batch.with_columns(self._columns(values, model.labels))
 
         return score
+
+    @contextlib.contextmanager
+    def _encoder_of(self, config: checkpoint.Config) -> Iterator[Path | None]:
+        if config.encoder is None:
+            yield None
+            return
+        path = storage.expand(self.encoder or f"hf://{config.encoder}")
+        with storage.local_folder(path, ("config.json",)) as folder:
+            if not (Path(folder) / "config.json").is_file():
+                raise ValueError(
+                    f"there is no config.json of its encoder {config.encoder} in {path}"
+                )
+            yield Path(folder)
 
     def _by_label(self) -> dict[str, str]:
         return self.into if isinstance(self.into, dict) else {}
