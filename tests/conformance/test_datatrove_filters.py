@@ -1,4 +1,4 @@
-"""Our heuristic filters decide as datatrove's do: the same documents go, for the same reasons.
+"""Our filters decide as datatrove's do: the same documents go, for the same reasons, at every rule.
 
 Twice: with spaCy's tokens, which is datatrove as it is; and with words between white space, for
 which datatrove's splitter is replaced by `str.split`.
@@ -6,15 +6,16 @@ which datatrove's splitter is replaced by `str.split`.
 
 from __future__ import annotations
 
-import gzip
-import itertools
-import json
+import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
+import rule_texts
+import texts
 
 from ultraclean.document import Batch
 from ultraclean.stage import Filter
@@ -29,84 +30,39 @@ from ultraclean.text.words import spacy_words
 pytest.importorskip("datatrove", reason="datatrove is not installed: ultraclean-data[datatrove]")
 pytest.importorskip("spacy", reason="spacy is not installed: ultraclean-data[datatrove]")
 
-from datatrove.data import Document
+import datatrove_peer as peer
 from datatrove.pipeline import filters as theirs
-from datatrove.pipeline.filters import (
-    c4_filters,
-    fineweb_quality_filter,
-    gopher_quality_filter,
-    gopher_repetition_filter,
-)
 from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION, split_into_sentences
 from datatrove.utils.word_tokenizers import load_word_tokenizer
 
-Splitter = Literal["spacy", "whitespace"]
-
-REASONS: dict[str, dict[str, str]] = {
-    "quality": {
-        "gopher_short_doc": "too_few_words",
-        "gopher_long_doc": "too_many_words",
-        "gopher_below_avg_threshold": "short_words",
-        "gopher_above_avg_threshold": "long_words",
-        "gopher_too_many_hashes": "too_many_hashes",
-        "gopher_too_many_ellipsis": "too_many_ellipses",
-        "gopher_too_many_bullets": "too_many_bullet_lines",
-        "gopher_too_many_end_ellipsis": "too_many_ellipsis_lines",
-        "gopher_below_alpha_threshold": "too_few_alphabetic_words",
-        "gopher_enough_stop_words": "too_few_stop_words",
-    },
-    "repetition": {
-        "empty": "empty",
-        "dup_para_frac": "repeated_paragraphs",
-        "dup_para_char_frac": "repeated_paragraph_chars",
-        "dup_line_frac": "repeated_lines",
-        "dup_line_char_frac": "repeated_line_chars",
-        **{f"top_{n}_gram": f"top_{n}gram" for n in (2, 3, 4)},
-        **{f"duplicated_{n}_n_grams": f"repeated_{n}grams" for n in range(5, 11)},
-    },
-    "c4": {
-        "lorem_ipsum": "lorem_ipsum",
-        "curly_bracket": "curly_bracket",
-        "too_few_sentences": "too_few_sentences",
-    },
-    "fineweb": {
-        "empty": "empty",
-        "line_punct_ratio": "few_ended_lines",
-        "short_line_ratio": "short_lines",
-        "char_dup_ratio": "repeated_line_chars",
-        "list_ratio": "list",
-    },
+FRESH = int(os.environ.get("CONFORMANCE_SEED") or random.randrange(2**32))
+"""Another one in each run, so that every run looks where none has; said where a test fails."""
+FEWEST = 100
+"""Documents that each rule must drop."""
+FEW_WORDS = rule_texts.FEW_WORDS
+FIRST: dict[str, tuple[Callable[[peer.Splitter], Filter], Callable[[], Any]]] = {
+    "quality": (
+        lambda words: GopherQuality(words=words, max_words=FEW_WORDS),
+        lambda: theirs.GopherQualityFilter(max_doc_words=FEW_WORDS),
+    ),
+    "repetition": (
+        lambda words: GopherRepetition(words=words),
+        theirs.GopherRepetitionFilter,
+    ),
+    "c4": (
+        lambda words: C4(sentences="spacy" if words == "spacy" else "punctuation"),
+        theirs.C4QualityFilter,
+    ),
+    "fineweb": (lambda words: Fineweb(words=words), theirs.FineWebQualityFilter),
 }
-
-
-def only_ngrams(n: int) -> tuple[Callable[[Splitter], Filter], Callable[[], Any]]:
-    """The rule of one repeated n-gram without the others, which most documents fail first."""
-    others = {
-        name: None
-        for name in GopherRepetition.model_fields
-        if name.startswith("max_") and name != f"max_repeated_{n}gram_fraction"
-    }
-    mine = {f"max_repeated_{n}gram_fraction": 0.1}
-    their_limits = dict.fromkeys(
-        ("dup_line_frac", "dup_para_frac", "dup_line_char_frac", "dup_para_char_frac")
-    )
-    return (
-        lambda words: GopherRepetition(words=words, **others, **mine),
-        lambda: theirs.GopherRepetitionFilter(
-            **their_limits, top_n_grams=(), dup_n_grams=((n, 0.1),)
-        ),
-    )
-
-
-CASES: list[tuple[str, Callable[[Splitter], Filter], Callable[[], Any]]] = [
-    ("quality", lambda words: GopherQuality(words=words), theirs.GopherQualityFilter),
+"""As published, but for the most words, of which texts of 100,000 would be needed."""
+OTHERS: list[tuple[str, Callable[[peer.Splitter], Filter], Callable[[], Any]]] = [
     (
         "quality",
         # Without the limits that most odd texts fail first.
         lambda words: GopherQuality(words=words, min_words=1, min_stop_words=None),
         lambda: theirs.GopherQualityFilter(min_doc_words=1, min_stop_words=None),
     ),
-    ("repetition", lambda words: GopherRepetition(words=words), theirs.GopherRepetitionFilter),
     (
         "repetition",
         lambda words: GopherRepetition(
@@ -131,11 +87,6 @@ CASES: list[tuple[str, Callable[[Splitter], Filter], Callable[[], Any]]] = [
     ),
     (
         "c4",
-        lambda words: C4(sentences="spacy" if words == "spacy" else "punctuation"),
-        theirs.C4QualityFilter,
-    ),
-    (
-        "c4",
         lambda words: C4(
             sentences="spacy" if words == "spacy" else "punctuation",
             min_sentences=1,
@@ -150,7 +101,6 @@ CASES: list[tuple[str, Callable[[Splitter], Filter], Callable[[], Any]]] = [
             filter_no_terminal_punct=False,
         ),
     ),
-    ("fineweb", lambda words: Fineweb(words=words), theirs.FineWebQualityFilter),
     (
         "fineweb",
         lambda words: Fineweb(
@@ -172,148 +122,24 @@ CASES: list[tuple[str, Callable[[Splitter], Filter], Callable[[], Any]]] = [
         ),
     ),
 ]
-
-MAIN_CASES = CASES[:]
-CASES += [("repetition", *only_ngrams(n)) for n in range(5, 11)]
+"""Fields that are not the published ones."""
 
 
 @pytest.fixture(params=["whitespace", "spacy"])
-def splitter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Splitter:
+def splitter(request: pytest.FixtureRequest) -> Iterator[peer.Splitter]:
     """The way to split; datatrove follows it."""
-    name: Splitter = request.param
-    split: Callable[..., list[str]] = remembering(load_word_tokenizer("en").word_tokenize)
-    sentences: Callable[..., list[str]] = remembering(split_into_sentences)
-    if name == "whitespace":
-        split = lambda text, language: text.split()  # noqa: E731
-
-        def sentences(text: str, language: str) -> list[str]:
-            return [""] * int(n_sentences([text], "punctuation")[0])
-
-    for module in (gopher_quality_filter, gopher_repetition_filter, fineweb_quality_filter):
-        monkeypatch.setattr(module, "split_into_words", split)
-    monkeypatch.setattr(c4_filters, "split_into_sentences", sentences)
-    return name
+    with peer.splitting(request.param):
+        yield request.param
 
 
-MEMORY: dict[tuple[int, str], list[str]] = {}
-
-
-def remembering(split: Callable[[str], list[str]]) -> Callable[[str, str], list[str]]:
-    """spaCy is most of datatrove's time; several filters ask it for the same text."""
-
-    def remembered(text: str, language: str) -> list[str]:
-        if (hash(split), text) not in MEMORY:
-            MEMORY[hash(split), text] = split(text)
-        return MEMORY[hash(split), text]
-
-    return remembered
+def pair(kind: str, splitter: peer.Splitter) -> tuple[peer.Ours, peer.Theirs]:
+    ours, their_filter = FIRST[kind]
+    return peer.filter_pair(kind, ours(splitter), their_filter())
 
 
 def real_texts(folder: Path) -> list[str]:
     """English and Chinese prose, web pages, and code-like text, cut to bound spaCy's time."""
-    per_file = {
-        "text/imdb": 300,
-        "text/bbc": 150,
-        "text/reuters": 300,
-        "text/openstax": 60,
-        "text/zh_d2l": 40,
-        "text/zh_lctt": 40,
-        "text/zh_oiwiki": 40,
-        "text/zh_react": 40,
-        "text/zh_tidb": 40,
-        "sft/c4_demo": 171,
-        "labels/dclm_human": 246,
-    }
-    found = []
-    for name, limit in per_file.items():
-        with gzip.open(folder / f"{name}.jsonl.gz") as lines:
-            for line in itertools.islice(lines, limit):
-                found.append(json.loads(line)["text"][:4000])
-    return found
-
-
-PIECES = [
-    "the", "be", "to", "of", "and", "that", "have", "with", "The", "word", "ab", "a", "bc", "c",
-    "end.", "what?", "so!", '"quoted"', "it's", "don't", "Mr.", "U.S.", "end.Next", "dots...", "…",
-    "...", "....", "......", "#", "##", "#tag", "-", "•", "- item", "• item", "[1]", "[edit]",
-    "[citation needed]", "{", "}", "lorem ipsum", "Lorem Ipsum", "javascript", "JavaScript",
-    "privacy policy", "uses cookies", ":)", ":) )", "(", ")", "1234", "3.14", "--", "!!!", "中文",
-    "中文。", "标点，符号！", "你好？", "עברית", "العربية؟", "हिन्दी।", "é", "e\u0301", "😀", "👨‍👩‍👧", "\u200b",
-    "\ufeff", "\x00", "\x07", "http://a.b/c?d=e", "me@x.org", "x" * 31, "y" * 1001, "１", "％", "ǅ",
-]  # fmt: skip
-GAPS = [
-    " ", " ", " ", " ", " ", " ", "  ", "\n", "\n", "\n", "\n\n", "\n\n\n", "\r\n", "\r\n\r\n", "\r",
-    "\t", "\v", "\f", "\x1c", "\x85", "\xa0", "\u2028", "\u2029", "\u3000", "\u2003", "",
-]  # fmt: skip
-
-
-def odd_texts(count: int, seed: int = 5) -> Iterator[str]:
-    """Texts in which every rule is near its edge, over few pieces so that much repeats."""
-    rng = random.Random(seed)
-    yield from EDGES
-    for _ in range(count):
-        pieces = rng.sample(PIECES, rng.choice([1, 2, 3, 5, 10, len(PIECES)]))
-        gaps = rng.sample(GAPS, rng.choice([1, 2, 4, len(GAPS)]))
-        length = rng.choice([1, 2, 4, 5, 10, 40, 60, 200])
-        yield "".join(rng.choice(pieces) + rng.choice(gaps) for _ in range(length))
-    for _ in range(count):
-        sentences = [
-            " ".join(rng.choice(PIECES[:14]) for _ in range(rng.randint(3, 9)))
-            + rng.choice([".", "!", "", "..."])
-            for _ in range(rng.choice([2, 6, 12]))
-        ]
-        gap = rng.choice(["\n", "\n\n", " ", "\r\n"])
-        yield gap.join(rng.choice(sentences) for _ in range(rng.choice([5, 12, 30])))
-
-
-EDGES = [
-    "", " ", "\n", "\n\n", " \n \n ", "\r\n", "\u3000", "a", "a.", "\na\n", "\n\na\n\n", "a\n\na",
-    "one two three four", "a b c d e" * 40, "a b a b c d c d " * 20, "ab c a bc " * 30,
-    "- a\n" * 9 + "b\n", "- a\n" * 10, "a...\n" * 3 + "b\n" * 7, "a…\n" * 31 + "b\n" * 69,
-    "the and " * 25, "the and " * 24 + "the", "the " * 50, "abc " * 50 + "the of", "ab " * 50,
-    "abcdefghij " * 50 + "the of", "abcdefghijk " * 50, "word # " * 30, "word. " * 200,
-    "A line of text.\n" * 3 + "Another line of it.\n" * 3, "x" * 30 + "\n" + "y" * 31,
-    "Just a sentence here. " * 5, "Is this it? " * 4, "lorem ipsum\n" + "It ends here now.\n" * 6,
-    "We say lorem ipsum here.\n" + "It ends here now.\n" * 6, "Six { words that end here.\n" * 6,
-    "One [1] two[2] three.[3]\n" * 6, "[1] [2] [3].\n" * 6, "[1][2] a.\n" * 6,
-    "It is " + "y" * 1001 + " here.\nIt is so here.\n" * 6, "a\x1cb\x1dc\x1ed\x85e\u2028f\u2029g.",
-    "\ufeffThe text of the file.\r\nAnd that of the other with it.\r\n" * 6,
-]  # fmt: skip
-
-
-def big_texts() -> list[str]:
-    """A megabyte on one line, and in one word: what is quadratic shows."""
-    rng = random.Random(3)
-    words = [rng.choice(PIECES[:20]) for _ in range(200_000)]
-    return [
-        " ".join(words)[: 2**20],
-        "z" * 2**20,
-        "the and\n" * 2**17,
-        "\n" * 2**20,
-        "字。" * 2**18,
-    ]
-
-
-def compare(
-    texts: list[str], kind: str, ours: Filter, their_filter: Any
-) -> list[tuple[int, Any, Any]]:
-    """(document, our outcome, their outcome) wherever the two differ; an outcome is text or reason."""
-    batch = Batch.of(text=texts)
-    decision = ours.open()(batch)
-    kept = decision.columns.get("text", batch["text"]).to_pylist()
-    differences = []
-    for index, text in enumerate(texts):
-        document = Document(text=text, id=str(index))
-        verdict = their_filter.filter(document)
-        if verdict is True:
-            expected: Any = ("kept", document.text)
-        else:
-            expected = ("dropped", REASONS[kind][verdict[1]])
-        code = decision.code[index]
-        found = ("kept", kept[index]) if code < 0 else ("dropped", decision.reasons[code])
-        if found != expected:
-            differences.append((index, found, expected))
-    return differences
+    return [row["text"][:4000] for row in texts.real_rows(folder)]
 
 
 def test_punctuation_is_theirs() -> None:
@@ -321,44 +147,103 @@ def test_punctuation_is_theirs() -> None:
     assert characters.PUNCTUATION_MARKS == PUNCTUATION_SET
 
 
-def test_odd_texts_get_the_same_decisions(splitter: Splitter) -> None:
-    texts = list(odd_texts(500))
-    for number, (kind, ours, their_filter) in enumerate(CASES):
-        assert compare(texts, kind, ours(splitter), their_filter()) == [], (number, kind)
+def test_what_is_made_has_a_rule_and_every_rule_has_its_texts() -> None:
+    wanted = {(kind, reason) for kind, names in peer.REASONS.items() for reason in names.values()}
+    lines = {("c4", cause) for cause in (*peer.LINES.values(), "citations")}
+    assert set(rule_texts.MAKERS) == wanted | lines
 
 
-def test_odd_texts_reach_every_reason() -> None:
-    batch = Batch.of(text=list(odd_texts(500)))
-    missing = {kind: set(reasons.values()) for kind, reasons in REASONS.items()}
-    for kind, ours, _ in CASES:
-        decision = ours("whitespace").open()(batch)
-        missing[kind] -= {decision.reasons[code] for code in decision.code if code >= 0}
-    # A document of more than 100,000 words is among the big texts.
-    assert missing.pop("quality") <= {"too_many_words"}
-    assert not any(missing.values()), missing
+@pytest.mark.parametrize("kind", FIRST)
+def test_every_rule_drops_a_hundred_texts_and_the_same(kind: str, splitter: peer.Splitter) -> None:
+    ours, theirs = pair(kind, splitter)
+    dropped = Counter[str]()
+    for asked, reason in rule_texts.MAKERS:
+        if asked == kind:
+            made = list(rule_texts.made(kind, reason, 140))
+            wrong, counts = peer.different(ours, theirs, made)
+            assert not wrong, (reason, len(wrong), wrong[:3])
+            dropped[reason] = counts[reason]
+    assert min(dropped.values()) >= FEWEST, dropped
 
 
-def test_real_texts_get_the_same_decisions(shared_data: Path, splitter: Splitter) -> None:
+@pytest.mark.parametrize("kind", FIRST)
+def test_new_texts_in_each_run(kind: str) -> None:
+    with peer.splitting("whitespace"):
+        ours, theirs = pair(kind, "whitespace")
+        made = [
+            text
+            for asked, reason in rule_texts.MAKERS
+            for text in rule_texts.made(asked, reason, 10 if asked == kind else 3, FRESH)
+        ]
+        made += [*texts.odd_texts(100, FRESH), *texts.varied_texts(100, FRESH)]
+        wrong, _ = peer.different(ours, theirs, made)
+    assert not wrong, (f"CONFORMANCE_SEED={FRESH}", len(wrong), wrong[:3])
+
+
+def test_a_hundred_thousand_words() -> None:
+    with peer.splitting("whitespace"):
+        pairs = peer.rule_sets("whitespace")["quality"]
+        made = list(rule_texts.very_long(12))
+        wrong, counts = peer.different(*peer.filter_pair("quality", *pairs), made)
+    assert not wrong
+    assert 0 < counts["too_many_words"] < len(made)
+
+
+def test_odd_texts_get_the_same_decisions(splitter: peer.Splitter) -> None:
+    odd = [*texts.odd_texts(400), *texts.varied_texts(100), *texts.marked_texts(100)]
+    for kind in FIRST:
+        wrong, _ = peer.different(*pair(kind, splitter), odd)
+        assert not wrong, (kind, len(wrong), wrong[:3])
+    for number, (kind, ours, their_filter) in enumerate(OTHERS):
+        wrong, _ = peer.different(*peer.filter_pair(kind, ours(splitter), their_filter()), odd[::2])
+        assert not wrong, (number, kind, len(wrong), wrong[:3])
+
+
+def test_real_texts_get_the_same_decisions(shared_data: Path, splitter: peer.Splitter) -> None:
     # spaCy reads about a hundred documents a second.
-    texts = real_texts(shared_data)[:: 4 if splitter == "spacy" else 1]
-    for number, (kind, ours, their_filter) in enumerate(MAIN_CASES):
-        assert compare(texts, kind, ours(splitter), their_filter()) == [], (number, kind)
+    real = real_texts(shared_data)[:: 10 if splitter == "spacy" else 2]
+    for kind in FIRST:
+        wrong, _ = peer.different(*pair(kind, splitter), real)
+        assert not wrong, (kind, len(wrong), wrong[:3])
 
 
-@pytest.mark.parametrize("splitter", ["whitespace"], indirect=True)
-def test_big_texts_get_the_same_decisions(splitter: Splitter) -> None:
-    texts = big_texts()
-    for number, (kind, ours, their_filter) in enumerate(MAIN_CASES[::2]):
-        found = compare(texts, kind, ours(splitter), their_filter())
-        assert [index for index, _, _ in found] == [], (number, kind)
+def test_one_filter_after_the_other(shared_data: Path, splitter: peer.Splitter) -> None:
+    """What C4 left of a text is what FineWeb's rules see."""
+    mixed = real_texts(shared_data)[:: 10 if splitter == "spacy" else 2]
+    for text in mixed[:100]:
+        # C4 takes the lines that do not end, of the others most are too short for FineWeb
+        words = [word for word in text.split() if len(word) <= 5 and word.isalpha()][:150]
+        lines = [" ".join(words[at : at + 6]) + "." for at in range(0, len(words), 6)]
+        mixed.append("\n".join([*lines, "Menu", "Home page"] + ["Long lines that do not end"] * 5))
+    wrong, counts = peer.different(*peer.chain(splitter), mixed)
+    assert not wrong, (len(wrong), wrong[:3])
+    assert counts["text changed"] >= 30, counts
+    assert counts["fineweb: short_lines"] >= 30, counts
+
+
+def test_big_texts_get_the_same_decisions() -> None:
+    with peer.splitting("whitespace"):
+        for kind in FIRST:
+            wrong, _ = peer.different(*pair(kind, "whitespace"), texts.big_texts())
+            assert [number for number, _, _ in wrong] == [], kind
 
 
 def test_tokens_and_sentences_are_spacys(shared_data: Path) -> None:
     tokenize = load_word_tokenizer("en").word_tokenize
-    texts = [text[:1500] for text in real_texts(shared_data)[::8]] + list(odd_texts(300, seed=8))
-    words = spacy_words(Batch.of(text=texts)["text"])
-    for index, text in enumerate(texts):
+    some = [text[:1500] for text in real_texts(shared_data)[::8]]
+    some += texts.odd_texts(300, seed=8)
+    words = spacy_words(Batch.of(text=some)["text"])
+    for index, text in enumerate(some):
         assert words.of(index) == tokenize(text)
-    lines = [line.strip() for text in texts[::3] for line in text.splitlines()[:20]]
+    lines = [line.strip() for text in some[::3] for line in text.splitlines()[:20]]
     expected = [len(split_into_sentences(line)) for line in lines]
     assert n_sentences(lines, "spacy").tolist() == expected
+
+
+def test_languages_are_the_same(shared_data: Path) -> None:
+    some = [row["text"][:500] for row in texts.real_rows(shared_data, {"langid/udhr": 0})]
+    some += [text[:300] for text in real_texts(shared_data)[::4]]
+    some += texts.odd_texts(300, seed=9)
+    wrong, counts = peer.different(*peer.language(), some)
+    assert not wrong, (len(wrong), wrong[:3])
+    assert min(counts["language"], counts["language_score"]) >= FEWEST, counts

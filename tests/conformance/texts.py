@@ -136,6 +136,37 @@ def flawed_texts(count: int, seed: int = 9) -> Iterator[str]:
         yield "\n".join(lines)
 
 
+PERSONAL_PIECES = (
+    *"ab.@-+19[]:= \n中\x00", "a@b.de", "8.8.8.8", "@[1.2.3.4]", "..", "25", "6.", "x@y", "10.0.0.1",
+    "0.0.0.0", "1.2.3.", "joe@", "example.com", "256.", "#!", "@[a.b:]", "001.002.003.004", "é@ü.de",
+)  # fmt: skip
+
+
+def personal_texts(count: int, seed: int = 11) -> Iterator[str]:
+    """E-mail and IP addresses, valid, nearly valid, and of networks that are nobody's."""
+    rng = random.Random(seed)
+    octets = ["0", "1", "9", "10", "127", "172", "192", "168", "16", "199", "254", "255", "256", "08"]  # fmt: skip
+    atoms = ["joe", "Jo.Doe", "a+b", "x_y", "o'neil", "{q}", "ü", "-", "9", "a..b", ".c", "c."]
+    hosts = ["example.com", "a.b.co.uk", "x-y.de", "-x.de", "x.de-", "localhost", "[1.2.3.4]", "x..de", "中.cn", "a.b.", "1.2.3.4"]  # fmt: skip
+    words = ["mail", "at", "from", "<", ">", "(", ")", ",", ";", "mailto:", "http://", "版本", "v", "="]  # fmt: skip
+    for number in range(count):
+        if number % 2:
+            yield "".join(rng.choices(PERSONAL_PIECES, k=rng.randint(0, 40)))
+            continue
+        pieces = []
+        for _ in range(rng.randint(1, 12)):
+            address = ".".join(
+                str(rng.randint(0, 300)) if rng.random() < 0.7 else rng.choice(octets)
+                for _ in range(rng.choice([4, 4, 4, 4, 3, 5]))
+            )
+            mail = f"{rng.choice(atoms)}@{rng.choice(hosts)}"
+            pieces += [
+                rng.choice([address, mail, rng.choice(words)]),
+                rng.choice(["", " ", " ", "\n"]),
+            ]
+        yield "".join(pieces)
+
+
 def big_texts() -> list[str]:
     """A megabyte on one line, and in one word: what is quadratic shows."""
     rng = random.Random(3)

@@ -45,6 +45,7 @@ class Pii(Map):
     """Personal data replaced by what is no one's."""
 
     stage: ClassVar[str] = "fix.pii"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = (
         "datatrove 0.10.1's PIIFormatter (FineWeb); ISO 7812, ISO 13616, GB 11643"
     )
@@ -56,6 +57,11 @@ class Pii(Map):
     )
     national_ids: tuple[NationalId, ...] = Field(
         default=(), description="whose identity numbers are masked: us_ssn, cn_id, uk_nino, es_dni"
+    )
+    unicode_emails: bool = Field(
+        default=False,
+        description="also e-mail addresses with letters of other alphabets, of which datatrove "
+        "leaves all or the first part",
     )
     public_ips_only: bool = Field(
         default=True, description="leave addresses of private and reserved networks"
@@ -85,7 +91,7 @@ class Pii(Map):
 
     def _finders(self) -> list[tuple[Finder, tuple[str, ...]]]:
         finders: dict[str, Finder] = {
-            "email": personal.emails,
+            "email": functools.partial(personal.emails, unicode=self.unicode_emails),
             "ip": functools.partial(personal.ipv4, public_only=self.public_ips_only),
             "ipv6": functools.partial(personal.ipv6, public_only=self.public_ips_only),
             "card": personal.cards,
