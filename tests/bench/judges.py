@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ultrachat.judging import agreement, ensemble
+from ultrachat.judging.injections import injected, rises
 from ultraclean.text.runs import overlap, repeated_share
 
 DATA = Path(__file__).parent.parent.parent.parent / "shared" / "data" / "judge"
@@ -106,8 +107,8 @@ def pairs(n_bootstrap: int) -> None:
         print(f"| {name} | {preference(got, n_bootstrap)} | {len(got)} |")
 
 
-def by_model(url: str, model: str, n: int, n_bootstrap: int) -> None:
-    """A model judges both outputs of n pairs; a malformed judgement is counted and decides nothing."""
+def judged(url: str, model: str, asked: Sequence[tuple[str, str]]) -> tuple[list[float | None], Counter[str]]:  # fmt: skip
+    """A model's scores of (instruction, answer), and what was malformed: that is counted and is no score."""
     import pyarrow as pa
 
     from ultrachat.dialogue import COLUMNS
@@ -115,24 +116,37 @@ def by_model(url: str, model: str, n: int, n_bootstrap: int) -> None:
     from ultraclean.document import Batch
     from ultraclean.llm import Sampling, Teacher
 
-    compared = sorted(rows("llmbar_natural"), key=lambda row: len(row["input"]) + len(row["output_1"]) + len(row["output_2"]))[:n]  # fmt: skip
     dialogues = [
-        [{"role": "user", "content": row["input"]}, {"role": "assistant", "content": row[name]}]
-        for row in compared
-        for name in ("output_1", "output_2")
+        [{"role": "user", "content": one}, {"role": "assistant", "content": other}]
+        for one, other in asked
     ]
-    teacher = Teacher(model=model, base_url=url, sampling=Sampling(max_tokens=400, temperature=0.2, seed=1))  # fmt: skip
-    decision = Judge(judges=teacher).open()(Batch.of(messages=pa.array(dialogues, COLUMNS["messages"])))  # fmt: skip
-    scores = decision.columns["judge_score"].to_pylist()
-    said = [json.loads(one) if one else [] for one in decision.columns["judgement"].to_pylist()]
-    reasons = Counter(str(one.get("malformed") or one.get("problem") or "well formed").split(":")[0] for each in said for one in (each if isinstance(each, list) else [each]))  # fmt: skip
+    sampling = Sampling(max_tokens=300, temperature=0.2, seed=1)
+    judge = Judge(judges=Teacher(model=model, base_url=url, sampling=sampling))
+    decision = judge.open()(Batch.of(messages=pa.array(dialogues, COLUMNS["messages"])))
+    said = [json.loads(one)[0] for one in decision.columns["judgement"].to_pylist()]
+    kinds = Counter(one.get("malformed", "well formed") for one in said)
+    return decision.columns["judge_score"].to_pylist(), kinds
+
+
+def by_model(url: str, model: str, n: int, n_bootstrap: int) -> None:
+    """Both outputs of the n shortest pairs; then n answers with and without an injected instruction."""
+    compared = sorted(rows("llmbar_natural"), key=lambda row: len(row["output_1"] + row["output_2"]))[:n]  # fmt: skip
+    asked = [(row["input"], row[name]) for row in compared for name in ("output_1", "output_2")]
+    scores, kinds = judged(url, model, asked)
     got = [
         points(first, second, str(row["label"]))
         for row, first, second in zip(compared, scores[::2], scores[1::2], strict=True)
         if first is not None and second is not None
     ]
     told = preference(got, n_bootstrap) if got else "-"
-    print(f"| {model} | {told} | {len(got)} of {len(compared)}; judgements: {dict(reasons)} |")
+    name = Path(model).name
+    print(f"| {name} | {told} | {len(got)} of {len(compared)} with two scores |")
+    attacks = injected([row["output_1"] for row in compared], n)
+    both = [text for one in attacks for text in (one.clean, one.text)]
+    scores, more = judged(url, model, [("Answer.", text) for text in both])
+    n_up, n_pairs = rises(scores[::2], scores[1::2])
+    print(f"\njudgements of {name}: {dict(kinds + more)}")
+    print(f"an injected instruction raised the score in {n_up} of {n_pairs} pairs with two scores")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import urllib.parse
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 MAX_HEAD: Final = 2**16
 MAX_BODY: Final = 2**28
@@ -49,8 +49,7 @@ class _Connection(asyncio.Protocol):
         self.chunks: list[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.open = True
 
     def connection_lost(self, error: Exception | None) -> None:
