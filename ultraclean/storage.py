@@ -225,6 +225,16 @@ def folders(pattern: str) -> dict[str, str]:
     return {posixpath.relpath(name, root): str(whole(name)) for name in found}
 
 
+def lance_package() -> Any:
+    """The package lance, without its warning of forks: our processes are forked to be replaced at once."""
+    import warnings
+
+    import lance
+
+    warnings.filterwarnings("ignore", message="lance is not fork-safe")
+    return lance
+
+
 def object_store_options(path: str) -> dict[str, str]:
     """What a library with an S3 client of its own must be told, so that it finds what fsspec finds."""
     if not path.startswith(("s3://", "s3a://")):

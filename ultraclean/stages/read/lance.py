@@ -105,8 +105,7 @@ class Lance(Tabular):
         return [name for name in names if name in wanted]
 
     def _dataset(self, folder: str) -> Any:
-        import lance
-
+        lance = storage.lance_package()
         options = storage.object_store_options(folder)
         try:
             latest = lance.dataset(folder, storage_options=options)

@@ -53,8 +53,7 @@ class Lance(Artifact):
         folder: str,
         run: Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]],
     ) -> dict[str, Any]:
-        import lance
-
+        lance = storage.lance_package()
         del run  # one commit of one stream
         (rows,) = inputs.values()
         if not rows.n_docs:
