@@ -195,6 +195,13 @@ def test_rounds_that_gain() -> None:
     assert "'qualty.better' is no table of the rounds" in problems(wrong)[0]
 
 
+def test_set_the_rounds() -> None:
+    found = pipeline_file.parse(ROUNDS, "p.yaml", ["rounds.max=1", "rounds.until=quality.ready"])
+    assert found.rounds and (found.rounds.max, found.rounds.until) == (1, "quality.ready")
+    with pytest.raises(PipelineError, match=r"rounds\.max: expected a number of 1 or more"):
+        pipeline_file.parse(ROUNDS, "p.yaml", ["rounds.max=0"])
+
+
 def test_prev_needs_a_first() -> None:
     found = problems(ROUNDS.replace("  first: {seeds: web}\n", ""))
     assert "prev.seeds: the first round needs `rounds.first: {seeds: TABLE}`" in found[0]

@@ -261,6 +261,11 @@ def _apply_setting(tree: Markup, setting: str) -> None:
     if address in SETTINGS and address not in ("tables", "stages", "rounds", "foreach"):
         top[address] = value
         return
+    if address in ("rounds.max", "rounds.gain", "rounds.until") and isinstance(
+        top.get("rounds"), dict
+    ):
+        top["rounds"][address.partition(".")[2]] = value
+        return
     groups = [top.get("tables"), (top.get("rounds") or {}).get("tables")]
     if "stages" in top:
         groups.append({top.get("name", _default_name(tree.name)): top["stages"]})

@@ -118,6 +118,9 @@ def test_what_is_learned_by_heart_is_rejected() -> None:
     heart = Measured((0.03,) * 3, (0.0,) * 3, seen=(0.4,) * 3, held_out=(0.06,) * 3)
     found = verdict(Rule(), heart, 0.05)
     assert found.outcome == "rejected" and "6.7 times" in found.reason
+    one_odd = Measured((0.03, 0.031, 0.03), (0.0,) * 3, (0.7, -0.6, 0.75), (0.02, 0.04, 0.03))
+    found = verdict(Rule(), one_odd, 0.05)
+    assert found.outcome == "undecided" and "duplication guard is in doubt" in found.reason
     alike = Measured((0.03,) * 3, (0.0,) * 3, seen=(0.08,) * 3, held_out=(0.06,) * 3)
     assert verdict(Rule(), alike, 0.05).outcome == "accepted"
 

@@ -151,7 +151,9 @@ def _outcome(
             f"order guard: natural text gains {order:+.3f} bits per byte against word-shuffled "
             f"text, the limit is {rule.least_order:+.3f}; what it teaches is words, not text"
         )
-    if (ratio := gain_ratio(measured, rule.minimum_effect)) >= rule.most_gain_ratio:
+    ratio = gain_ratio(measured, rule.minimum_effect)
+    by_heart = ratio >= rule.most_gain_ratio
+    if by_heart and bounds(_excess(rule, measured), rule.alpha_of_look)[0] > 0:
         return "rejected", (
             f"duplication guard: the gain on candidate text seen is {ratio:.1f} times that on "
             f"candidate text held out, the limit is {rule.most_gain_ratio:g}; it is learned by heart"
@@ -159,10 +161,11 @@ def _outcome(
     minimum = rule.minimum_effect
     if high < minimum:
         return "rejected", f"the gain is below {minimum:g} (upper bound {high:+.4f})"
-    if low > minimum and order > rule.least_order:
+    if low > minimum and order > rule.least_order and not by_heart:
         return "accepted", f"the gain is above {minimum:g} (lower bound {low:+.4f})"
     if low > minimum:
-        return "undecided", f"the gain is above {minimum:g}, the order guard is in doubt"
+        guard = "duplication" if by_heart else "order"
+        return "undecided", f"the gain is above {minimum:g}, the {guard} guard is in doubt"
     return "undecided", f"the gain of {mean:+.4f} lies between {low:+.4f} and {high:+.4f}"
 
 
@@ -172,6 +175,12 @@ def _more_seeds(needed: int | None, n_seeds: int) -> str:
     if needed <= n_seeds:
         return "; a few more seeds would probably decide"
     return f"; about {needed} seeds in all would probably decide"
+
+
+def _excess(rule: Rule, measured: Measured) -> list[float]:
+    """By seed, how far the gain on seen text exceeds what the limit allows beside the held-out."""
+    pairs = zip(measured.seen, measured.held_out, strict=True)
+    return [seen - rule.most_gain_ratio * max(0.0, held_out) for seen, held_out in pairs]
 
 
 def gain_ratio(measured: Measured, minimum_effect: float) -> float:

@@ -39,6 +39,7 @@ class Anneal(Artifact):
     """Makes a card with `accepted`, `rejected` and `undecided` tables, and all that led there."""
 
     stage: ClassVar[str] = "verify.anneal"
+    version: ClassVar[int] = 2
     main: ClassVar[str | None] = "candidates"
     paper: ClassVar[str] = "efficient verification: MiniCPM4 (arXiv 2506.07900) 2.2.1, table 1"
     extras: ClassVar[Mapping[str, str]] = {

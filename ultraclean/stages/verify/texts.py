@@ -27,6 +27,8 @@ NGRAM: Final = 13
 """Words in a row that make a document and an evaluation text overlap, as in GPT-3 and after."""
 LONGEST: Final = 2_000
 """Characters of an evaluation text: many documents say more than a few long ones."""
+GUARD_LONGEST: Final = 500
+"""Of a text for the guards, which are given fewer bytes: one odd document must not decide."""
 
 
 def place(text: str) -> float:
@@ -130,21 +132,22 @@ def evaluation_texts(files: Mapping[str, str], most_bytes: int) -> dict[str, lis
     return found
 
 
-def _within(found: Iterable[str], most_bytes: int) -> list[str]:
+def _within(found: Iterable[str], most_bytes: int, longest: int = LONGEST) -> list[str]:
     """The first texts that make up so many bytes, cut to size; at least one if there is any."""
     chosen: list[str] = []
     size = 0
     for text in found:
         if size >= most_bytes:
             break
-        chosen.append(text[:LONGEST])
+        chosen.append(text[:longest])
         size += len(chosen[-1].encode("utf-8", "surrogatepass"))
     return chosen
 
 
 def some(rows: Rows, keep: Callable[[float], bool], most_bytes: int) -> list[str]:
     """Texts of a table for the guards: those with the lowest kept places."""
-    return _within((text for _, text in _lowest(rows, keep, most_bytes)), most_bytes)
+    found = (text for _, text in _lowest(rows, keep, most_bytes))
+    return _within(found, most_bytes, GUARD_LONGEST)
 
 
 def _lowest(rows: Rows, keep: Callable[[float], bool], most: int) -> list[tuple[float, str]]:
