@@ -35,7 +35,7 @@ POINTERS = (
 STRIDES = "q_row q_head k_row k_head v_row v_head new_k_row new_k_head new_v_row new_v_head"
 NUMBERS = (
     "kind size heads kv_heads tokens sequences longest_q max_blocks capacity init_blocks"
-    " local_blocks list_len dense_len exact_lse splits"
+    " local_blocks list_len dense_len exact_lse splits portable"
 )
 
 

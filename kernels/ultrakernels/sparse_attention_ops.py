@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +27,8 @@ MAX_GROUP = 16
 MAX_SPLITS = 64
 SMALLEST_SHARED = 99 * 1024  # of what the kernels are built for
 EMULATED_SHARED = 227 * 1024  # of an H100 or H200
+# On Hopper, too, the kernels that run on any GPU: to compare, or where one suspects the others.
+portable = os.environ.get("ULTRAKERNELS_PORTABLE", "") not in ("", "0")
 emulator: native.Library | None = None  # tests set it: CPU tensors then run through the kernels
 
 
@@ -131,7 +134,7 @@ def _cuda_library() -> native.Library:
 def _run(name: str, device: torch.device, **fields: Any) -> None:
     """Tensors become pointers, None a null pointer."""
     plain = {k: x.data_ptr() if isinstance(x, Tensor) else x for k, x in fields.items()}
-    problem = native.Problem(**plain)
+    problem = native.Problem(portable=int(portable), **plain)
     if device.type == "cpu":
         if emulator is None:
             raise RuntimeError("the kernels run on CUDA devices")

@@ -39,6 +39,13 @@ for group in (3, 16):
         q[:64], k, v, config=config, cu_seqlens=ends, cu_seqlens_k=torch.tensor([0, 67, 390])
     )
     check(f"prompt of groups of {group}", out)
+    ops.portable = True
+    again = sparse_attention(
+        q[:64], k, v, config=config, cu_seqlens=ends, cu_seqlens_k=torch.tensor([0, 67, 390])
+    )
+    ops.portable = False
+    torch.testing.assert_close(again, out, rtol=0, atol=8e-3)
+    check(f"prompt of groups of {group}, one warp a product", again)
 
     cache = caching.new_cache(2, 330, 1, 64, config=config)
     angles = torch.arange(cache.room)[:, None] * torch.rand(32, generator=made)

@@ -55,7 +55,7 @@ def test_sanitizers_find_nothing_in_the_kernels(tmp_path: Path) -> None:
         },
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) == 10
+    assert len(done.stdout.splitlines()) == 12
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +85,26 @@ def test_the_emulator_runs_a_sound_kernel(faults: dict[str, Path], build: str) -
     assert [float(x) for x in done.stdout.split()] == expected
 
 
+@pytest.mark.parametrize("build", ["plain", "watched"])
+def test_the_emulator_multiplies_as_four_warps(faults: dict[str, Path], build: str) -> None:
+    """Thread t holds columns 8n + 2 (t % 4) and the next of row t / 4, and printed n = t / 4."""
+    for seed in (0, 1, 2, 3):
+        done = run(faults[build], "product", seed)
+        assert done.returncode == 0, done.stderr
+        columns = [t // 4 * 8 + t % 4 * 2 + i for t in range(32) for i in range(2)]
+        assert [float(x) for x in done.stdout.split()] == [16 * c for c in columns]
+
+
 def test_the_emulator_shows_what_a_gpu_might_hide(faults: dict[str, Path]) -> None:
     # Some orders of threads show it, some copies come late.
     for kernel in ("no_wait", "no_barrier"):
         shown = ["nan" in run(faults["plain"], kernel, seed).stdout for seed in range(1, 9)]
         assert any(shown)
+    for kernel in ("not_shown", "early"):  # by fence.proxy.async; before the sums were waited for
+        assert set(run(faults["plain"], kernel).stdout.split()) <= {"nan", "-nan"}
     for kernel, message in (
+        ("unturned", "not of the 128-byte swizzle"),
+        ("at_odds", "threads of a warpgroup differ about a product"),
         ("apart", "meet different instructions"),
         ("left_alone", "wait for others that have left"),
         ("crooked", "not aligned to 16 bytes"),
@@ -129,20 +143,42 @@ def test_nvcc_builds_one_library_without_spills(tmp_path: Path) -> None:
         assert all(f"{kernel}_kernel" in names for kernel in kernels)
     spilling = {name for name, _, _, spill in found if int(spill)}
     assert not spilling
+    assert "serialized" not in done.stderr  # ptxas says so of wgmma that it makes wait one by one
+    # Of MiniCPM4-8B two blocks of 128 threads fit a multiprocessor: by registers and by shared memory.
+    (registers,) = re.findall(
+        r"attend_kernelI5BrainLi128ELi4E17WarpgroupProducts\w+' for 'sm_90a'\n.*\n.*\n.*Used (\d+) reg",
+        done.stderr,
+    )
+    assert 2 * 128 * int(registers) <= 65536
     # It loads where there is no GPU, and says so when asked to run.
     loaded = native.Library(library)
     loaded.run("append", native.Problem(kind=1, size=64, heads=1, kv_heads=1, list_len=1))
     if not Path("/dev/nvidia0").exists():
         few = native.Problem(kind=1, size=64, heads=1, kv_heads=1, list_len=1, longest_q=1)
         few.sequences = 1
-        with pytest.raises(RuntimeError, match=r"'append' did not start: .*driver"):
-            loaded.run("append", few)
+        for name in ("append", "attend"):
+            with pytest.raises(RuntimeError, match=rf"'{name}' did not start: .*driver"):
+                loaded.run(name, few)
     disassembler = find_cuobjdump()
     if disassembler is not None:
-        sass = subprocess.run(
-            [disassembler, "-sass", str(library)], check=True, capture_output=True
-        )
-        assert sass.stdout.count(b"HMMA.16816.F32.BF16") > 100
+        command = [disassembler, "-sass", "-arch", "sm_90a", str(library)]
+        sass = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found_in = {
+            (kind, size): text
+            for kind, size, text in re.findall(
+                r"Function : \S*attend_kernelI4?5?(\w+?)Li(\d+)ELi4E17Warpgroup\S*(.*?)(?=Function :|\Z)",
+                sass,
+                re.DOTALL,
+            )
+        }
+        assert set(found_in) == {
+            (kind, size) for kind in ("Half", "Brain") for size in ("64", "128")
+        }
+        for (kind, size), text in found_in.items():
+            suffix = ".BF16" if kind == "Brain" else " "
+            scores, outs = (text.count(f"HGMMA.64x{n}x16.F32{suffix}") for n in (64, 128))
+            assert (scores, outs) == ((8, 4) if size == "128" else (8, 0))
+            assert not re.search(r"\b(HMMA|LDL|STL)\b", text)
 
 
 @pytest.mark.slow

@@ -114,10 +114,18 @@ def test_of_equal_scores_the_lower_block_wins(kernels: native.Library) -> None:
     assert torch.equal(lists, chosen[:, -6:])
 
 
+@pytest.mark.parametrize("portable", [False, True])
 @pytest.mark.parametrize(("group", "size", "dtype"), SHAPES)
 def test_attention_is_as_near_as_dense_attention(
-    kernels: native.Library, group: int, size: int, dtype: torch.dtype
+    kernels: native.Library,
+    monkeypatch: pytest.MonkeyPatch,
+    group: int,
+    size: int,
+    dtype: torch.dtype,
+    portable: bool,
 ) -> None:
+    """By the products of single warps, and by Hopper's of four warps."""
+    monkeypatch.setattr(ops, "portable", portable)
     q, k, v = states(470, group=group, size=size, dtype=dtype)
     q = q[-100:]
     at, scale = torch.arange(370, 470), size**-0.5

@@ -1,8 +1,9 @@
 // Attention of the queries of a prompt. A block of threads has 16 rows a warp, neighbouring queries
 // with all heads of a group, and visits the union of their lists once: keys and values are loaded
-// once for all. A warp none of whose queries sees a block only waits.
+// once for all. Rows that act together (Products::kRows) and none of which sees a block only wait.
 #pragma once
 #include "blocks.cuh"
+#include "products.cuh"
 
 ULTRA_BOTH int attend_queries(const Problem& p, int warps) {
     const int queries = 16 * warps / (p.heads / p.kv_heads);
@@ -10,8 +11,10 @@ ULTRA_BOTH int attend_queries(const Problem& p, int warps) {
 }
 ULTRA_BOTH size_t attend_shared(const Problem& p) { return 4 * kBlock * p.size * 2; }
 
-template <class T, int D, int WARPS>
+template <class T, int D, int WARPS, template <class, int> class Way>
 ULTRA_KERNEL(WARPS * 32) attend_kernel(Problem p) {
+    using Products = Way<T, D>;
+    if (!Products::kBuilt) return;  // for another GPU than this one
     ULTRA_SHARED(shared);
     auto* keys = (uint16_t*)shared;  // two tiles, then two of values
     auto* values = keys + 2 * kBlock * D;
@@ -38,9 +41,9 @@ ULTRA_KERNEL(WARPS * 32) attend_kernel(Problem p) {
         row_of[half] = warp * 16 + lane / 4 + half * 8;
         query_of[half] = lowest(row_of[half] / group, 63);
     }
-    uint64_t mine = 0;  // the queries of this warp
-    for (int r = 0; r < 16; ++r) {
-        const int query = (warp * 16 + r) / group;
+    uint64_t mine = 0;  // the queries of the rows that act together with this warp's
+    for (int r = 0; r < Products::kRows; ++r) {
+        const int query = (warp * 16 / Products::kRows * Products::kRows + r) / group;
         if (query < count) mine |= 1ull << query;
     }
 
@@ -62,10 +65,11 @@ ULTRA_KERNEL(WARPS * 32) attend_kernel(Problem p) {
         if (next != kNone) load(next, stage ^ 1);
         copy_commit();
         copy_wait<1>();
+        Products::show();
         sync_block();
         if (who & mine) {
             float scores[8][4];
-            score_tile<T, D>(scores, q, keys + stage * kBlock * D);
+            Products::score(scores, q, keys + stage * kBlock * D);
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 // Keys of this tile that the row sees: all up to its own position, or none
@@ -78,7 +82,9 @@ ULTRA_KERNEL(WARPS * 32) attend_kernel(Problem p) {
                         score = n * 8 + lane % 4 * 2 + i <= upto ? score * (p.scale * kLog2e) : -infinity();
                     }
             }
-            softmax.template take<T>(scores, values + stage * kBlock * D);
+            uint32_t weights[4][4];
+            softmax.template take<T>(weights, scores);
+            Products::weigh(softmax.out, weights, values + stage * kBlock * D);
         }
         sync_block();
         block = next;

@@ -252,7 +252,9 @@ ULTRA_KERNEL(kDecodeAttendWarps * 32) decode_attend_kernel(Problem p) {
                                                                     : -infinity();
         copy_wait<0>();
         sync_warp();
-        softmax.template take<T>(scores, values);
+        uint32_t weights[4][4];
+        softmax.template take<T>(weights, scores);
+        weigh_tile<T, D>(softmax.out, weights, values);
         sync_warp();
     }
     softmax.finish();

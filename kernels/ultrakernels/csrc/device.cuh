@@ -15,7 +15,7 @@
 #define ULTRA_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
 #define ULTRA_DEVICE __device__ __forceinline__
 #define ULTRA_BOTH __host__ __device__ inline
-#define ULTRA_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#define ULTRA_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
 
 template <class Body, class Arg>
 inline int launch(Body body, dim3 grid, int threads, size_t shared, void* stream, const Arg& arg) {
@@ -79,6 +79,55 @@ ULTRA_DEVICE void load_matrices_turned(uint32_t (&to)[4], const void* row) {
                  : "memory");
 }
 
+// The rest is for Hopper (sm_90a): four warps multiply their 64 rows together, asynchronously, and
+// read one factor from shared memory. Elsewhere these exist to be compiled, and are not called.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define ULTRA_WARPGROUPS 1
+#define ULTRA_HOPPER(...) asm volatile(__VA_ARGS__)
+#else
+#define ULTRA_WARPGROUPS 0
+#define ULTRA_HOPPER(...)
+#endif
+
+// What this thread's finished copies wrote, to the eyes of the tensor cores.
+ULTRA_DEVICE void show_copies() { ULTRA_HOPPER("fence.proxy.async.shared::cta;" ::: "memory"); }
+ULTRA_DEVICE void products_begin() { ULTRA_HOPPER("wgmma.fence.sync.aligned;" ::: "memory"); }
+// Waits for all products begun. The sums are named so that nothing reads them earlier.
+template <int N>
+ULTRA_DEVICE void products_end(float (&sums)[N][4]) {
+    ULTRA_HOPPER("wgmma.commit_group.sync.aligned;" ::: "memory");
+    ULTRA_HOPPER("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+        for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(sums[n][i])::"memory");
+}
+
+// c of 64 rows and 8 N columns, of which each warp holds 16 rows as for mma: c += a b, or c = a b.
+// `b` describes 16 rows of it in shared memory (tiles.cuh), or 16 columns of its transpose.
+#define ULTRA_4(n) "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])
+#define ULTRA_32(n)                                                                              \
+    ULTRA_4(n), ULTRA_4(n + 1), ULTRA_4(n + 2), ULTRA_4(n + 3), ULTRA_4(n + 4), ULTRA_4(n + 5), \
+        ULTRA_4(n + 6), ULTRA_4(n + 7)
+#define ULTRA_C32                                                                               \
+    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24," \
+    "%25,%26,%27,%28,%29,%30,%31"
+#define ULTRA_C64                                                                               \
+    ULTRA_C32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51," \
+              "%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define ULTRA_PRODUCT(type)                                                                      \
+    if constexpr (N == 8)                                                                        \
+        ULTRA_HOPPER("{.reg .pred more; setp.ne.b32 more, %37, 0;"                               \
+                     "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type " {" ULTRA_C32  \
+                     "}, {%32,%33,%34,%35}, %36, more, 1, 1, %38;}"                              \
+                     : ULTRA_32(0)                                                               \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)more), "n"(TURNED)); \
+    else                                                                                         \
+        ULTRA_HOPPER("{.reg .pred more; setp.ne.b32 more, %69, 0;"                               \
+                     "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " {" ULTRA_C64 \
+                     "}, {%64,%65,%66,%67}, %68, more, 1, 1, %70;}"                              \
+                     : ULTRA_32(0), ULTRA_32(8)                                                  \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)more), "n"(TURNED))
+
 #define ULTRA_MMA(type)                                                                       \
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                       \
                  ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                  \
@@ -91,6 +140,10 @@ struct Half {
     static ULTRA_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         ULTRA_MMA("f16");
     }
+    template <bool TURNED, int N>
+    static ULTRA_DEVICE void product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t b, bool more) {
+        ULTRA_PRODUCT("f16");
+    }
 };
 struct Brain {
     static ULTRA_DEVICE float wide(uint16_t x) { return __bfloat162float(__ushort_as_bfloat16(x)); }
@@ -98,8 +151,20 @@ struct Brain {
     static ULTRA_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         ULTRA_MMA("bf16");
     }
+    template <bool TURNED, int N>
+    static ULTRA_DEVICE void product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t b, bool more) {
+        ULTRA_PRODUCT("bf16");
+    }
 };
 
+// Whether the current device is one for which the kernels of warpgroups were built.
+inline bool has_warpgroups() {
+    int device = 0, major = 0, minor = 1;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+    return major == 9 && minor == 0;
+}
 inline const char* error_text(int code) { return cudaGetErrorString((cudaError_t)code); }
 #endif
 

@@ -2,7 +2,9 @@
 //
 // It checks what a GPU would let pass: lanes of a warp that meet different warp instructions, a
 // barrier that not all threads reach, addresses off their alignment, shared memory read before an
-// asynchronous copy was waited for (shared memory starts as NaN). Unless `seed` is 0, blocks and
+// asynchronous copy was waited for (shared memory starts as NaN). Products of four warps (wgmma) read
+// a second picture of shared memory, in which a copy is NaN from its start until it is waited for and
+// then shown (fence.proxy.async); their sums are NaN until they are waited for. Unless `seed` is 0, blocks and
 // threads run in a shuffled order, warps side by side or far apart, and copies happen as late or as
 // early as they may, so that a missing barrier shows as a wrong result. Data races as such are not
 // found, nor a missing sync_warp where lanes meet soon anyway.
@@ -58,7 +60,22 @@ inline void happen(const Copy& copy) {
         std::memset(copy.to, 0, 16);
 }
 
+struct Sums {  // of unfinished products, out of the thread's sight
+    float* of;
+    int n;
+    float value[64];
+};
+struct Product {
+    float* of;
+    int n;
+    uint32_t left[4];
+    uint64_t right;
+    bool turned, more;
+    float (*wide)(uint16_t);
+};
+
 constexpr size_t kStack = 128 * 1024;
+constexpr uint32_t kSharedStart = 1024;  // the address of its first byte
 
 struct Meeting {  // of the lanes of a warp, or of the threads of a block
     int generation = 0, arrived = 0, kind = 0;
@@ -74,6 +91,9 @@ struct Fibre {
     int generation = 0;
     std::vector<Copy> copies;
     std::vector<size_t> groups;
+    std::vector<void*> unseen;  // what finished copies wrote, not yet shown to the tensor cores
+    std::vector<Sums> sums;
+    std::vector<Product> products;
     void* fake_stack = nullptr;
 };
 
@@ -86,11 +106,14 @@ struct Warp {
 inline uint64_t seed = 0;  // 0: in order
 inline bool eager = false;  // copies happen at once, not at the wait for them
 inline unsigned char* shared = nullptr;
+inline unsigned char* shown = nullptr;  // shared memory as the tensor cores see it
+inline size_t shared_size = 0;
 inline Fibre* self = nullptr;
 inline dim3 place;
 inline int n_threads = 0;
 inline std::vector<std::unique_ptr<Fibre>> fibres;
 inline std::vector<Warp> warps;
+inline std::vector<Meeting> warpgroups;
 inline Meeting block;
 inline std::function<void()> body;
 inline void* scheduler[5];
@@ -200,7 +223,11 @@ inline void run_block(std::vector<int>& order, std::mt19937_64& random) {
         fibre.waits = nullptr;
         fibre.copies.clear();
         fibre.groups.clear();
+        fibre.unseen.clear();
+        fibre.sums.clear();
+        fibre.products.clear();
     }
+    warpgroups.assign(n_threads / 128 + 1, Meeting());
     // Shuffled blocks run all warps alike, or each warp as far ahead of the others as it comes.
     const bool alike = !seed || random() % 2;
     eager = seed && random() % 2;
@@ -254,13 +281,11 @@ inline int launch(Body kernel, dim3 grid, int threads, size_t size, void*, const
     if (seed) std::shuffle(places.begin(), places.end(), random);
     for (const dim3& at : places) {
         // Of the size that was asked for and no larger, so that a sanitizer sees what runs over.
-        shared = (unsigned char*)std::aligned_alloc(128, (size + 127) / 128 * 128);
+        if (posix_memalign((void**)&shared, 1024, size ? size : 1)) return 2;
+        std::vector<unsigned char> picture(size, 0xff);
         std::memset(shared, 0xff, size);
-#if ULTRA_ASAN
-        std::free(shared);
-        if (posix_memalign((void**)&shared, 128, size ? size : 1)) return 2;
-        std::memset(shared, 0xff, size);
-#endif
+        shown = picture.data();
+        shared_size = size;
         place = at;
         run_block(order, random);
         std::free(shared);
@@ -329,6 +354,7 @@ inline void copy_async(void* to, const void* from, bool real) {
     if ((uintptr_t)to % 16 || (real && (uintptr_t)from % 16))
         emulator::die("an asynchronous copy is not aligned to 16 bytes");
     emulator::self->copies.push_back({to, from, real});
+    std::memset(emulator::shown + ((unsigned char*)to - emulator::shared), 0xff, 16);
     if (emulator::eager) emulator::happen(emulator::self->copies.back());
 }
 inline void copy_commit() { emulator::self->groups.push_back(emulator::self->copies.size()); }
@@ -337,7 +363,10 @@ inline void copy_wait() {
     auto& fibre = *emulator::self;
     if ((int)fibre.groups.size() <= N) return;
     const size_t done = fibre.groups[fibre.groups.size() - N - 1];
-    for (size_t i = 0; i < done && !emulator::eager; ++i) emulator::happen(fibre.copies[i]);
+    for (size_t i = 0; i < done; ++i) {
+        if (!emulator::eager) emulator::happen(fibre.copies[i]);
+        fibre.unseen.push_back(fibre.copies[i].to);
+    }
     fibre.copies.erase(fibre.copies.begin(), fibre.copies.begin() + done);
     fibre.groups.erase(fibre.groups.begin(), fibre.groups.end() - N);
     for (auto& end : fibre.groups) end -= done;
@@ -405,6 +434,115 @@ inline void emulated_mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uin
     std::memcpy(c, made.c, 16);
 }
 
+#define ULTRA_WARPGROUPS 1
+inline bool has_warpgroups() { return true; }
+inline uint32_t shared_address(const void* at) {
+    return emulator::kSharedStart + (uint32_t)((const unsigned char*)at - emulator::shared);
+}
+inline void show_copies() {
+    for (void* to : emulator::self->unseen)
+        std::memcpy(emulator::shown + ((unsigned char*)to - emulator::shared), to, 16);
+    emulator::self->unseen.clear();
+}
+
+namespace emulator {
+
+inline float* sums_of(Fibre& fibre, float* of) {
+    for (auto& sums : fibre.sums)
+        if (sums.of == of) return sums.value;
+    die("a product has no sums");
+}
+
+// An element of a factor in shared memory, by the matrix descriptors of the PTX ISA ("Asynchronous
+// Warpgroup Level Matrix Shared Memory Layout") with the 128-byte swizzle: bits 4 to 6 of an address
+// are turned by bits 7 to 9. Turned: rows are along the sum, and a panel has 64 columns.
+inline uint16_t element(uint64_t descriptor, bool turned, int n, int k) {
+    const uint32_t start = (descriptor & 0x3fff) << 4, leading = (descriptor >> 16 & 0x3fff) << 4;
+    const uint32_t stride = (descriptor >> 32 & 0x3fff) << 4;
+    if (descriptor >> 62 != 1 || (descriptor >> 49 & 7)) die("a descriptor is not of the 128-byte swizzle");
+    uint32_t at = start;
+    if (turned)
+        at += n / 64 * leading + k / 8 * stride + k % 8 * 128 + n % 64 * 2;
+    else
+        at += n / 8 * stride + n % 8 * 128 + k * 2;
+    at ^= (at >> 7 & 7) << 4;
+    if (at < kSharedStart || at + 2 > kSharedStart + shared_size) die("a descriptor points out of shared memory");
+    uint16_t found;
+    std::memcpy(&found, shown + (at - kSharedStart), 2);
+    return found;
+}
+
+// The product that the 128 threads from `first` on hold in the same place of their queues.
+inline void multiply(int first, size_t which) {
+    const Product lead = fibres[first]->products[which];
+    static float right[16][128];
+    for (int k = 0; k < 16; ++k)
+        for (int n = 0; n < lead.n; ++n) right[k][n] = lead.wide(element(lead.right, lead.turned, n, k));
+    for (int warp = 0; warp < 4; ++warp) {
+        float left[16][16];
+        for (int lane = 0; lane < 32; ++lane) {
+            const Product& mine = fibres[first + warp * 32 + lane]->products[which];
+            if (mine.right != lead.right || mine.n != lead.n || mine.turned != lead.turned || mine.more != lead.more)
+                die("threads of a warpgroup differ about a product");
+            for (int i = 0; i < 4; ++i)
+                for (int half = 0; half < 2; ++half)
+                    left[lane / 4 + i % 2 * 8][lane % 4 * 2 + half + i / 2 * 8] =
+                        lead.wide((uint16_t)(mine.left[i] >> 16 * half));
+        }
+        for (int lane = 0; lane < 32; ++lane) {
+            Fibre& fibre = *fibres[first + warp * 32 + lane];
+            float* sums = sums_of(fibre, fibre.products[which].of);
+            for (int i = 0; i < lead.n / 2; ++i) {  // 4 a thread for each 8 columns
+                const int row = lane / 4 + i / 2 % 2 * 8, n = i / 4 * 8 + lane % 4 * 2 + i % 2;
+                float sum = 0.0f;
+                for (int k = 0; k < 16; ++k) sum += left[row][k] * right[k][n];
+                sums[i] = (lead.more ? sums[i] : 0.0f) + sum;
+            }
+        }
+    }
+}
+
+// All that the warpgroup has begun.
+inline void multiply_all(int first) {
+    const size_t count = fibres[first]->products.size();
+    for (int i = first; i < first + 128; ++i)
+        if (fibres[i]->products.size() != count) die("threads of a warpgroup differ about a product");
+    for (size_t which = 0; which < count; ++which) multiply(first, which);
+    for (int i = first; i < first + 128; ++i) fibres[i]->products.clear();
+}
+
+inline void meet_warpgroup(int kind) {
+    const int first = self->index / 128 * 128;
+    if (first + 128 > n_threads) die("a warpgroup is not four warps");
+    wait_for(warpgroups[first / 128], 128, kind, [&] {
+        if (eager || kind == 10) multiply_all(first);
+    });
+}
+
+}  // namespace emulator
+
+inline void products_begin() { emulator::meet_warpgroup(8); }
+template <bool TURNED, class T, int N>
+inline void emulated_product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t b, bool more) {
+    auto& fibre = *emulator::self;
+    bool known = false;
+    for (auto& sums : fibre.sums) known |= sums.of == c[0];
+    if (!known) {
+        fibre.sums.push_back({c[0], N * 4, {}});
+        std::memcpy(fibre.sums.back().value, c, sizeof(c));
+        for (auto& four : c) std::fill(four, four + 4, NAN);
+    }
+    fibre.products.push_back({c[0], N * 8, {a[0], a[1], a[2], a[3]}, b, TURNED, more, T::wide});
+    emulator::meet_warpgroup(9);
+}
+template <int N>
+inline void products_end(float (&c)[N][4]) {
+    emulator::meet_warpgroup(10);
+    auto& fibre = *emulator::self;
+    std::memcpy(c, emulator::sums_of(fibre, c[0]), sizeof(c));
+    fibre.sums.clear();
+}
+
 struct Brain {
     static float wide(uint16_t x) { return bits_float((uint32_t)x << 16); }
     static uint16_t narrow(float x) {
@@ -414,6 +552,10 @@ struct Brain {
     }
     static void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         emulated_mma<Brain>(c, a, b0, b1);
+    }
+    template <bool TURNED, int N>
+    static void product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t b, bool more) {
+        emulated_product<TURNED, Brain>(c, a, b, more);
     }
 };
 struct Half {
@@ -439,6 +581,10 @@ struct Half {
     }
     static void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         emulated_mma<Half>(c, a, b0, b1);
+    }
+    template <bool TURNED, int N>
+    static void product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t b, bool more) {
+        emulated_product<TURNED, Half>(c, a, b, more);
     }
 };
 

@@ -37,5 +37,6 @@ struct Problem {
     int32_t kind, size, heads, kv_heads, tokens, sequences, longest_q, max_blocks;
     int32_t capacity;  // keys that a sequence has room for; 0: as many as it has
     int32_t init_blocks, local_blocks, list_len, dense_len, exact_lse, splits;
+    int32_t portable;  // 1: no instructions of one GPU alone, even on that one
     float scale;
 };

@@ -54,7 +54,10 @@ ULTRA_EXPORT int ultra_attend(const Problem* p, int64_t size, void* stream) {
     if (int error = check(p, size)) return error;
     if (p->longest_q == 0) return 0;
     const dim3 grid(tiles(p->longest_q, attend_queries(*p, 4)), p->kv_heads, p->sequences);
-    return launch(ULTRA_PICK(attend_kernel, , 4), grid, 4 * 32, attend_shared(*p), stream, *p);
+    const bool portable = p->portable || !has_warpgroups();
+    return launch(portable ? ULTRA_PICK(attend_kernel, , 4, WarpProducts)
+                           : ULTRA_PICK(attend_kernel, , 4, WarpgroupProducts),
+                  grid, 4 * 32, attend_shared(*p), stream, *p);
 }
 
 ULTRA_EXPORT int ultra_decode(const Problem* p, int64_t size, void* stream) {

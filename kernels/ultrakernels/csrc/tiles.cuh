@@ -33,10 +33,11 @@ ULTRA_DEVICE int windows(int length, int size, int stride) {
     return length < size ? 0 : (length - size) / stride + 1;
 }
 
-// Where 8 elements lie: 16-byte chunks are turned about so that no two rows share a bank.
-template <int D>
+// Where 8 elements lie. 64 columns are a panel of 128-byte rows, whose 16-byte chunks are turned
+// about so that no 8 rows share a bank: the "128-byte swizzle" that wgmma reads.
+constexpr int kPanel = kBlock * 64;
 ULTRA_DEVICE int place_in_tile(int row, int chunk) {
-    return (row * (D / 8) + (chunk ^ (row & 7))) * 8;
+    return chunk / 8 * kPanel + row * 64 + (chunk % 8 ^ (row & 7)) * 8;
 }
 
 // Rows [first, first + 64) of a matrix; rows outside [0, end) become zeros.
@@ -46,7 +47,7 @@ ULTRA_DEVICE void load_tile(uint16_t* tile, const uint16_t* rows, int64_t stride
     for (int i = member; i < kBlock * (D / 8); i += members) {
         const int row = i / (D / 8), chunk = i % (D / 8), at = first + row;
         const bool real = at >= 0 && at < end;
-        copy_async(tile + place_in_tile<D>(row, chunk), real ? rows + at * stride + chunk * 8 : rows, real);
+        copy_async(tile + place_in_tile(row, chunk), real ? rows + at * stride + chunk * 8 : rows, real);
     }
 }
 
@@ -79,9 +80,26 @@ ULTRA_DEVICE void score_tile(float (&scores)[8][4], const uint32_t (&q)[D / 16][
         for (int n = 0; n < 4; ++n) {
             uint32_t keys[4];
             const int row = n * 16 + lane / 16 * 8 + lane % 8;
-            load_matrices(keys, tile + place_in_tile<D>(row, 2 * k + lane / 8 % 2));
+            load_matrices(keys, tile + place_in_tile(row, 2 * k + lane / 8 % 2));
             T::mma(scores[2 * n], q[k], keys[0], keys[1]);
             T::mma(scores[2 * n + 1], q[k], keys[2], keys[3]);
+        }
+    }
+}
+
+// out += weights values, for 16 rows of weights over the 64 rows of a tile of values.
+template <class T, int D>
+ULTRA_DEVICE void weigh_tile(float (&out)[D / 8][4], const uint32_t (&weights)[4][4], const uint16_t* tile) {
+    const int lane = thread() % 32;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+#pragma unroll
+        for (int n = 0; n < D / 16; ++n) {
+            uint32_t values[4];
+            const int row = k * 16 + lane / 8 % 2 * 8 + lane % 8;
+            load_matrices_turned(values, tile + place_in_tile(row, 2 * n + lane / 16));
+            T::mma(out[2 * n], weights[k], values[0], values[1]);
+            T::mma(out[2 * n + 1], weights[k], values[2], values[3]);
         }
     }
 }
@@ -103,11 +121,10 @@ struct Softmax {
         }
     }
 
-    // Scores, scaled and in base 2, with -inf for keys that are not seen; values in a tile.
+    // Scores, scaled and in base 2, with -inf for keys that are not seen, become the weights of
+    // their values, and what was added up before fades.
     template <class T>
-    ULTRA_DEVICE void take(float (&scores)[8][4], const uint16_t* tile) {
-        const int lane = thread() % 32;
-        uint32_t weights[4][4];
+    ULTRA_DEVICE void take(uint32_t (&weights)[4][4], const float (&scores)[8][4]) {
         float fade[2];
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
@@ -132,17 +149,6 @@ struct Softmax {
 #pragma unroll
         for (int n = 0; n < D / 8; ++n)
             for (int i = 0; i < 4; ++i) out[n][i] *= fade[i / 2];
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-#pragma unroll
-            for (int n = 0; n < D / 16; ++n) {
-                uint32_t values[4];
-                const int row = k * 16 + lane / 8 % 2 * 8 + lane % 8;
-                load_matrices_turned(values, tile + place_in_tile<D>(row, 2 * n + lane / 16));
-                T::mma(out[2 * n], weights[k], values[0], values[1]);
-                T::mma(out[2 * n + 1], weights[k], values[2], values[3]);
-            }
-        }
     }
 
     ULTRA_DEVICE void finish() {
