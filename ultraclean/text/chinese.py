@@ -51,18 +51,13 @@ def _encodes(char: str, charset: str) -> bool:
     return True
 
 
-def measure(batch: Batch, repeated: int, top: int) -> dict[str, NDArray[Any]]:
-    """Counts of characters and lines, and of character n-grams of `repeated` and of `top`."""
-    from ultrakernels.char_ngrams import char_ngrams
+def measure(batch: Batch) -> dict[str, NDArray[Any]]:
+    """Counts and shares of characters and lines."""
     from ultrakernels.class_counts import CLASSES, class_counts
 
     text = utf8(batch["text"])
     counts = class_counts(text.data, text.offsets, table())
     n_chars, n_han, n_lines = counts[:, CLASSES], counts[:, _HAN], counts[:, _NEWLINE] + 1
-    bare = batch.view("text", squeezed)
-    # ChineseWebText leaves the last n-gram out.
-    inner = char_ngrams(bare.data, bare.offsets, repeated, 1)
-    outer = char_ngrams(text.data, text.offsets, top, 0)
     return {
         "n_chars": n_chars,
         "n_lines": n_lines,
@@ -71,9 +66,25 @@ def measure(batch: Batch, repeated: int, top: int) -> dict[str, NDArray[Any]]:
         "han_fraction": ratio(n_han, n_chars),
         "traditional_fraction": ratio(counts[:, _TRADITIONAL], n_han),
         "alphanumeric_fraction": ratio(counts[:, _ALPHANUMERIC], n_chars),
-        "repeated_ngram_fraction": ratio(inner[:, 2], inner[:, 0]),
-        "top_ngram_fraction": ratio(outer[:, 3], outer[:, 0]),
     }
+
+
+def repeated_ngrams(batch: Batch, n: int) -> NDArray[np.float64]:
+    """Share of n-grams that occur twice or more, as ChineseWebText: the last one is left out."""
+    from ultrakernels.char_ngrams import char_ngrams
+
+    bare = batch.view("text", squeezed)
+    found = char_ngrams(bare.data, bare.offsets, n, 1)
+    return ratio(found[:, 2], found[:, 0])
+
+
+def top_ngrams(batch: Batch, n: int) -> NDArray[np.float64]:
+    """Share of the most frequent n-grams, as data-juicer."""
+    from ultrakernels.char_ngrams import char_ngrams
+
+    text = utf8(batch["text"])
+    found = char_ngrams(text.data, text.offsets, n, 0)
+    return ratio(found[:, 3], found[:, 0])
 
 
 def squeezed(column: pa.Array) -> Any:

@@ -56,14 +56,12 @@ def table() -> NDArray[np.uint16]:
 
 
 def of_characters(batch: Batch) -> Measures:
-    """Shares of kinds of characters, and of the most frequent n-grams of them."""
-    from ultrakernels.char_ngrams import char_ngrams
+    """Shares of kinds of characters."""
     from ultrakernels.class_counts import CLASSES, class_counts
 
     text = utf8(batch["text"])
     counts = class_counts(text.data, text.offsets, table())
     n_chars = counts[:, CLASSES]
-    ngrams = char_ngrams(text.data, text.offsets, REPEATED_CHARS, 0)
     return {
         "non_alphanumeric_fraction": ratio(n_chars - counts[:, _PLAIN], n_chars),
         "digit_fraction": ratio(counts[:, _DIGIT], n_chars),
@@ -71,8 +69,16 @@ def of_characters(batch: Batch) -> Measures:
         "parenthesis_fraction": ratio(counts[:, _PARENTHESIS], n_chars),
         "alphanumeric_fraction": ratio(counts[:, _ALPHANUMERIC], n_chars),
         "special_fraction": ratio(counts[:, _SPECIAL], n_chars),
-        "repeated_char_fraction": ratio(ngrams[:, 3], ngrams[:, 0]),
     }
+
+
+def of_repeats(batch: Batch) -> Measures:
+    """The share of the most frequent n-grams of characters."""
+    from ultrakernels.char_ngrams import char_ngrams
+
+    text = utf8(batch["text"])
+    ngrams = char_ngrams(text.data, text.offsets, REPEATED_CHARS, 0)
+    return {"repeated_char_fraction": ratio(ngrams[:, 3], ngrams[:, 0])}
 
 
 def of_words(batch: Batch) -> Measures:

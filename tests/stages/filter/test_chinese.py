@@ -64,7 +64,11 @@ def test_every_reason(tmp_path: Path) -> None:
 
 
 def test_numbers_by_hand() -> None:
-    numbers = judge(Chinese(**OFF), "臺灣ab\n中文。", "", None, "的" * 26).numbers
+    on = {"max_repeated_ngram_fraction": 1, "max_top_ngram_fraction": 1}
+    numbers = judge(Chinese(**{**OFF, **on}), "臺灣ab\n中文。", "", None, "的" * 26).numbers
+    assert not {"repeated_ngram_fraction", "top_ngram_fraction"} & set(
+        judge(Chinese(**OFF), "a").numbers
+    )
     assert numbers["n_chars"].tolist() == [8, 0, 0, 26]
     assert numbers["mean_line_chars"].tolist() == [4, 0, 0, 26]
     assert numbers["n_han_chars"].tolist() == [4, 0, 0, 26]

@@ -24,7 +24,7 @@ def judge(stage: Heuristics, *texts: str | None, **columns: Any) -> Decision:
 
 
 def number(measure: str, text: str) -> float:
-    return float(judge(Heuristics(), text).numbers[measure][0])
+    return float(judge(Heuristics(max_repeated_char_fraction=1), text).numbers[measure][0])
 
 
 def reasons(decision: Decision) -> list[str | None]:

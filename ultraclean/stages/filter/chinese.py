@@ -14,7 +14,7 @@ thresholds for Mandarin are `filter.fineweb2: {language: cmn_Hani, words: uniseg
 
 Deliberately different: ChineseWebText drops a text that a converter to simplified characters changes at
 all; here it is a share of characters that Big5 has and GB 2312 lacks, off by default, since some of them
-are written on the mainland, too. Shares of nothing fail no rule, but the length does.
+are written on the mainland, too. N-grams, which cost most of the time, are counted where a limit asks for them. Shares of nothing fail no rule, but the length does.
 """
 
 from __future__ import annotations
@@ -129,7 +129,12 @@ class Chinese(RuleSet):
         words = chinese.by_first(word for path in self.words for word in listed.read(path))
 
         def judge(batch: Batch) -> Decision:
-            measured = chinese.measure(batch, self.repeated_ngram_chars, self.top_ngram_chars)
+            measured = chinese.measure(batch)
+            if self.max_repeated_ngram_fraction is not None:
+                found = chinese.repeated_ngrams(batch, self.repeated_ngram_chars)
+                measured["repeated_ngram_fraction"] = found
+            if self.max_top_ngram_fraction is not None:
+                measured["top_ngram_fraction"] = chinese.top_ngrams(batch, self.top_ngram_chars)
             n_words = chinese.n_listed(batch.view("text", texts), words)
             measured["listed_words_per_line"] = n_words / measured["n_lines"]
             return decide(measured, rules)

@@ -5,6 +5,8 @@ characters in `filter.length`. Each field says whose rule it is and what its lim
 1.3.0's the numbers are the same as its code gives, and so are data-juicer 1.4.3's, but for `special` and
 for listed words: its special characters are a list, here they are all but letters and marks.
 
+All measures are taken for every document; repeated characters, a fifth of the time, where their limit is set.
+
 Deliberately different: a text without what is measured fails no rule (Curator drops or fails on it); of
 Curator's phrases of boilerplate the three long cookie notices are left out; words are what lies between
 white space in every language (Curator can ask jieba and MeCab).
@@ -155,6 +157,8 @@ class Heuristics(Filter):
                 **heuristics.of_phrases(batch, self.boilerplate, self.url_words),
                 **heuristics.of_lines(batch),
             }
+            if self.max_repeated_char_fraction is not None:
+                measured |= heuristics.of_repeats(batch)
             for name, lists in (("stop_word", stop_words), ("flagged_word", flagged_words)):
                 mine = self._lists(batch, lists)
                 rows = batch.view("text", texts)
