@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import os
 import threading
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 _OPEN: dict[str, OpenTeacher] = {}
 _OPENING = threading.Lock()
+
+
+def _close_all() -> None:
+    """At the end of the process: connections are said good-bye to, and a remote cache is put whole."""
+    for teacher in _OPEN.values():
+        with contextlib.suppress(Exception):
+            teacher.close()
 
 
 class Teacher(BaseModel):
@@ -131,6 +140,8 @@ class Teacher(BaseModel):
         key = self.model_dump_json(exclude={"sampling"})
         with _OPENING:
             if key not in _OPEN:
+                if not _OPEN:
+                    atexit.register(_close_all)
                 _OPEN[key] = self.open()
             return _OPEN[key]
 
