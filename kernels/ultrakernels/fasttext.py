@@ -30,7 +30,7 @@ from ultrakernels.fasttext_file import (
     read,
     whole,
 )
-from ultrakernels.fasttext_kernel import BLOCK, FEWEST, sum_numbers, word_table
+from ultrakernels.fasttext_kernel import BLOCK, FEWEST, sum_numbers, word_records, word_table
 from ultrakernels.fasttext_rows import sum_rows, vocabulary_rows
 from ultrakernels.fasttext_words import Memory, memory, sum_words
 
@@ -56,6 +56,8 @@ class Classifier:
     pool: NDArray[np.uint8]
     starts: NDArray[np.int64]
     slots: NDArray[np.uint64]
+    records: NDArray[np.uint64]
+    """For the plain loop, see `word_records`; else empty."""
     bits: NDArray[np.uint64]
     bucket_rows: NDArray[np.int32]
     word_bounds: NDArray[np.int64]
@@ -103,6 +105,13 @@ def load(stream: IO[bytes], name: str) -> Classifier:
         rows = _fold(stream, file.input, heads)
     else:
         rows = whole(stream, file.input)
+    single = (
+        two
+        and usual
+        and file.max_chars == 0
+        and file.prune_size < 0
+        and (file.word_ngrams < 2 or file.bucket >= FEWEST)
+    )
     return Classifier(
         labels=tuple(_plain(label) for label in file.labels),
         loss=file.loss,
@@ -114,16 +123,13 @@ def load(stream: IO[bytes], name: str) -> Classifier:
         pool=pool,
         starts=starts,
         slots=word_table(pool, starts),
+        records=word_records(pool, starts) if single else np.empty((0, 2), np.uint64),
         bits=bits,
         bucket_rows=bucket_rows,
         word_bounds=word_bounds,
         word_rows=word_rows,
         folded=folded,
-        single=two
-        and usual
-        and file.max_chars == 0
-        and file.prune_size < 0
-        and (file.word_ngrams < 2 or file.bucket >= FEWEST),
+        single=single,
         rows=rows,
         output=output,
         tree=huffman(file.label_counts) if file.loss == "hs" else np.empty((0, 2), np.int32),
@@ -230,8 +236,8 @@ def _sums(
     total = np.zeros((n_docs, model.rows.shape[1]), np.float64 if model.folded else np.float32)
     if model.single:
         sum_numbers(
-            offsets, data, model.slots, model.pool, model.starts, model.n_words, model.n_buckets,
-            model.word_ngrams, model.rows.reshape(-1), total.reshape(-1), count,
+            offsets, data, model.slots, model.records, model.pool, model.starts, model.n_words,
+            model.n_buckets, model.word_ngrams, model.rows.reshape(-1), total.reshape(-1), count,
         )  # fmt: skip
     else:
         sum_rows(

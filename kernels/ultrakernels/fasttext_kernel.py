@@ -31,6 +31,7 @@ _FNV_PRIME: Final = np.uint32(16777619)
 _SIGN: Final = np.uint32(0xFFFFFF00)
 NEXT: Final = np.uint64(116049371)
 _LOW: Final = np.uint64(0xFFFFFFFF)
+_8: Final = np.uint64(8)
 _32: Final = np.uint64(32)
 ZERO: Final = np.uint64(0)
 ONE: Final = np.uint64(1)
@@ -108,6 +109,52 @@ def find(slots: Any, pool: Any, starts: Any, h: Any, data: Any, start: Any, leng
 
 
 @numba.njit(cache=True, nogil=True)
+def word_records(pool: Any, starts: Any) -> NDArray[np.uint64]:
+    """uint64[n_words, 2]: the last eight bytes of each word as a number, its length."""
+    records = np.zeros((len(starts) - 1, 2), dtype=np.uint64)
+    for i in range(len(records)):
+        for j in range(starts[i], starts[i + 1]):
+            records[i, 0] = (records[i, 0] << _8) | np.uint64(pool[j])
+        records[i, 1] = starts[i + 1] - starts[i]
+    return records
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_quickly(
+    slots: Any,
+    records: Any,
+    pool: Any,
+    starts: Any,
+    h: Any,
+    data: Any,
+    start: Any,
+    length: Any,
+    last: Any,
+) -> Any:
+    """`find` for a word whose last eight bytes are the number `last`: most words are no longer."""
+    mask = np.uint64(len(slots) - 1)
+    at = np.uint64(h) & mask
+    while True:
+        slot = slots[at]
+        if slot == ZERO:
+            return EMPTY
+        if (slot >> _32) == np.uint64(h):
+            i = (slot & _LOW) - ONE
+            if records[i, 0] == last and records[i, 1] == np.uint64(length):
+                same = True
+                from_pool, from_data = np.uint64(starts[i]), np.uint64(start)
+                for _ in range(length - 8):
+                    if pool[from_pool] != data[from_data]:
+                        same = False
+                        break
+                    from_pool += ONE
+                    from_data += ONE
+                if same:
+                    return np.int64(i)
+        at = (at + ONE) & mask
+
+
+@numba.njit(cache=True, nogil=True)
 def _bucket(h: Any, n_buckets: Any, inverse: Any) -> Any:
     """h % n_buckets by a multiplication, for at least FEWEST buckets.
 
@@ -126,6 +173,7 @@ def sum_numbers(
     offsets: Any,
     data: Any,
     slots: Any,
+    records: Any,
     pool: Any,
     starts: Any,
     n_words: Any,
@@ -146,6 +194,7 @@ def sum_numbers(
     hashes = np.empty(room, dtype=np.uint64)  # sign-extended from 32 bits
     begins = np.empty(room, dtype=np.int64)
     lengths = np.empty(room, dtype=np.int64)
+    lasts = np.empty(room, dtype=np.uint64)
     grams = np.empty(room, dtype=np.uint64)
     rows = np.empty(room, dtype=np.uint64)
     buckets = np.uint64(max(n_buckets, 1))
@@ -164,11 +213,13 @@ def sum_numbers(
                     at += ONE
                 begin = at
                 h = FNV_START
+                last = ZERO
                 while at < stop:
                     byte = data[at]
                     if SEPARATOR[byte]:
                         break
                     h = step(h, byte)
+                    last = (last << _8) | np.uint64(byte)
                     at += ONE
                 length = np.int64(at - begin)
                 if length == 0 or (length == 4 and equals(data, begin, length, END)):
@@ -184,6 +235,7 @@ def sum_numbers(
                 hashes[n] = np.uint64(np.int64(np.int32(h)))
                 begins[n] = begin
                 lengths[n] = length
+                lasts[n] = last
                 n += 1
                 if ended:
                     break
@@ -193,7 +245,9 @@ def sum_numbers(
                 if lengths[i] == EMPTY:
                     word = find(slots, pool, starts, h32, END, 0, 4)
                 else:
-                    word = find(slots, pool, starts, h32, data, begins[i], lengths[i])
+                    word = _find_quickly(
+                        slots, records, pool, starts, h32, data, begins[i], lengths[i], lasts[i]
+                    )
                 if word >= 0:
                     sum_ += weights[np.uint64(word)]
                     n_features += 1
