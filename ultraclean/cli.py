@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="show how far a run is")
     status.add_argument("run", metavar="RUN", help="run folder")
+    status.add_argument(
+        "--metrics", action="store_true", help="as Prometheus metrics, for a dashboard"
+    )
     status.set_defaults(command=_status)
 
     stages = commands.add_parser("stages", help="list the stages, or explain one")
@@ -224,7 +227,11 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from ultraclean.forecast import forecast
+    from ultraclean.metrics import metrics
 
+    if arguments.metrics:
+        print(metrics(_pipeline_of(arguments.run), arguments.run))
+        return 0
     print(forecast(_pipeline_of(arguments.run), arguments.run))
     path = storage.join(arguments.run, "run.json")
     if storage.exists(path):
