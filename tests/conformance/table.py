@@ -54,6 +54,8 @@ def documents(splitter: Splitter, debian: Path | None, each: int | None) -> Iter
         made = rule_texts.made(kind, reason, 150)
         yield from numbered("made for a rule", f"{kind} {reason}", made)
     yield from numbered(VERY_LONG, "very_long", rule_texts.very_long(135))
+    for path in sorted(debian.glob("debian-*.warc.gz")) if debian else ():
+        yield from first(pages(path), each)
     for name in ("odd_texts", "varied_texts", "marked_texts", "personal_texts"):
         yield from first(numbered("made", name, getattr(texts, name)(3000)), each)
     if splitter == "whitespace":
@@ -61,8 +63,6 @@ def documents(splitter: Splitter, debian: Path | None, each: int | None) -> Iter
     for name in (*texts.REAL, "pii/synth_dataset_v2"):
         if (SHARED / f"{name}.jsonl.gz").is_file():
             yield from first(shared(name), each)
-    for path in sorted(debian.glob("debian-*.warc.gz")) if debian else ():
-        yield from first(pages(path), each)
 
 
 def first(stream: Iterator[Named], each: int | None) -> Iterator[Named]:

@@ -50,6 +50,15 @@ ROOTS = (
             "$k$",
         ),
         ('<img class="tex" alt="E=mc^2">', "$E=mc^2$"),
+        ('<img class="math" src="../_images/math/3c69.png" alt="a_p"/>', "$a_p$"),
+        (
+            '<div class="math">\n<p><img src="i.png" class="math" alt="\\int f"/></p>\n</div>',
+            '<div class="math">\n<p> $$\\int f$$ </p>\n</div>',
+        ),
+        (
+            '<span class="math notranslate">\\(x^2\\)</span>',
+            '<span class="math notranslate">\\(x^2\\)</span>',
+        ),
         (
             '<img src="https://s0.wp.com/latex.php?latex=x%5E2%2By&amp;bg=ffffff" class="latex">',
             "$x^2+y$",

@@ -1,7 +1,7 @@
 """Puts the formulas of a page into its text, as LaTeX between dollar signs, before it is extracted.
 
 Extractors drop or garble rendered formulas. Here MathML (its LaTeX annotation, its `alttext`, or a
-conversion), KaTeX, MathJax 2 and 3 and pictures of formulas (Wikipedia, WordPress) become `$...$`,
+conversion), KaTeX, MathJax 2 and 3 and pictures of formulas (Wikipedia, WordPress, Sphinx) become `$...$`,
 or `$$...$$` where they stand on a line of their own. Formulas that are written out in the page
 (`\\(...\\)`, `$...$`) stay as they are. As in UltraData-Math's L0, without its use of XSLT.
 """
@@ -25,6 +25,7 @@ MARKERS: Final = (
     "latex",
     "mwe-math",
     'class="tex"',
+    'class="math',
 )
 _START: Final = re.compile(
     r"<(?:(?P<math>(?:mml:)?math)\b[^<>]*>"
@@ -47,6 +48,8 @@ _DISPLAY: Final = re.compile(
     r"display=[\"']?(?:block|true)|mode=display|katex-display|_Display|displaymath|fallback-image-display",
     re.IGNORECASE,
 )
+_ALONE: Final = re.compile(r"<div\b[^<>]*class=\"math[^<>]*>\s*(?:<p>)?\s*$", re.IGNORECASE)
+"""Behind this, a picture of a formula is on a line of its own (Sphinx)."""
 _QUERY: Final = re.compile(
     r"\bsrc=[\"']?[^\"'\s>]*?(?:\?|latex=|tex=)(?:latex=|tex=)?([^\"'\s>&]+)"
 )
@@ -70,7 +73,9 @@ def with_formulas(page: str) -> str:
         if stop is None:
             continue
         whole = page[found.start() : stop]
-        formula = _formula(found, whole, has_scripts)
+        formula = _formula(
+            found, whole, page[max(0, found.start() - 200) : found.start()], has_scripts
+        )
         if formula is None:
             continue
         out += [page[at : found.start()], formula]
@@ -94,7 +99,7 @@ def _end(page: str, at: int, name: str, unended: set[str]) -> int | None:
     return None
 
 
-def _formula(found: re.Match[str], whole: str, has_scripts: bool) -> str | None:
+def _formula(found: re.Match[str], whole: str, before: str, has_scripts: bool) -> str | None:
     """What stands for an element in the text; None leaves it as it is."""
     kind = found.lastgroup
     start = found[0]
@@ -120,7 +125,8 @@ def _formula(found: re.Match[str], whole: str, has_scripts: bool) -> str | None:
     if not latex:
         return ""
     shown = html.escape(latex, quote=False)
-    return f" $${shown}$$ " if _DISPLAY.search(whole) else f"${shown}$"
+    alone = _DISPLAY.search(whole) or (kind == "image" and _ALONE.search(before))
+    return f" $${shown}$$ " if alone else f"${shown}$"
 
 
 def _first(found: re.Match[str] | None) -> str | None:

@@ -45,6 +45,7 @@ class Html(Map):
     """HTML -> text. Sets `_error` on pages that have no text or could not be processed."""
 
     stage: ClassVar[str] = "extract.html"
+    version: ClassVar[int] = 2
     main: ClassVar[str | None] = "extractor"
     paper: ClassVar[str] = (
         "trafilatura, Barbaresi 2021; Resiliparse, Bevendorff et al. 2018; jusText, Pomikálek 2011; "
