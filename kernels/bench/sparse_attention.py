@@ -1,8 +1,11 @@
 """Builds, checks and times the attention of MiniCPM4-8B (32 heads, 2 of keys, of 128 numbers).
 
-    python kernels/bench/sparse_attention.py                 # on a GPU: all of it, a few minutes
+    python kernels/bench/sparse_attention.py                 # on a GPU: all of it, and a dated report
     python kernels/bench/sparse_attention.py --lengths 16384 --batches 1
-    python kernels/bench/sparse_attention.py --emulate       # the checks alone, on a CPU
+    python kernels/bench/sparse_attention.py --emulate       # every row once on a CPU, untimed
+
+What 8 minutes (`--minutes`) have no time for is left out and said so; a failed check does not end the
+rest, but the run fails.
 
 Every time is the median of many runs after a warm-up, on the device's own clock, of one layer. Each
 result is compared with the reference on a sample of rows before it is timed. Bytes are those that
@@ -12,10 +15,14 @@ must be read and written once; the roofline is that of a large copy in the same 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -32,40 +39,69 @@ from ultrakernels.sparse_attention import SparseConfig
 
 HEADS, KV_HEADS, SIZE = 32, 2, 128
 CONFIG = SparseConfig(dense_len=-1)
-if "--emulate" in sys.argv:  # a choice among few blocks, for short sequences
+EMULATED = "--emulate" in sys.argv
+if EMULATED:  # a choice among few blocks, for short sequences
+    HEADS, KV_HEADS = 16, 1
     CONFIG = replace(CONFIG, window_size=128, topk=4)
+lines: list[str] = []
 
 
 def main() -> int:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    options.add_argument("--lengths", type=int, nargs="*", default=[16384, 32768, 65536, 131072])
-    options.add_argument("--batches", type=int, nargs="*", default=[1, 4, 16])
+    options.add_argument(
+        "--lengths", type=int, nargs="*", default=[131072, 16384, 65536, 32768, 8192]
+    )
+    options.add_argument("--batches", type=int, nargs="*", default=[1, 16, 4])
+    options.add_argument("--minutes", type=float, default=8.0)
+    options.add_argument("--report", type=Path, help="by default reports/DATE-GPU.txt beside this")
     options.add_argument(
         "--emulate", action="store_true", help="check on a CPU; times mean nothing there"
     )
     chosen = options.parse_args()
-    if chosen.emulate:
+    started, device = time.monotonic(), torch.device("cpu" if EMULATED else "cuda")
+    if EMULATED:
         ops.emulator = native.Library(native.build("g++", native.EMULATOR_FLAGS))
-        check_prefill(states(600, torch.device("cpu")))
-        check_decode(states(600, torch.device("cpu")))
-        print("the kernels agree with the reference on an emulated GPU; nothing was timed")
-        return 0
-    reason = ops.why_not_cuda()
-    if reason is not None:
+        copied, lengths, batches = 1.0, [640], [2]
+    elif (reason := ops.why_not_cuda()) is not None:
         print(f"nothing was measured: {reason}")
         return 1
-    device = torch.device("cuda")
-    copied = copy_rate(device)
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}, "
-          f"copies {copied / 1e12:.2f} TB/s")  # fmt: skip
-    for length in chosen.lengths:
-        prefill(states(length, device))
-    for length in chosen.lengths:
-        for batch in chosen.batches:
-            decode(states(length, device), batch, copied)
-    return 0
+    else:
+        copied, lengths, batches = copy_rate(device), chosen.lengths, chosen.batches
+        tell(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {torch.cuda.get_device_name()}, torch {torch.__version__}, "
+             f"CUDA {torch.version.cuda}, copies {copied / 1e12:.2f} TB/s, built in {time.monotonic() - started:.0f} s")  # fmt: skip
+    work = [(f"prefill {n}", lambda n=n: prefill(states(n, device))) for n in lengths]
+    work += [
+        (f"decode {n}, batch {b}", lambda n=n, b=b: decode(states(n, device), b, copied))
+        for n in lengths
+        for b in batches
+    ]
+    failed = 0
+    for name, run in sorted(work, key=lambda x: -max(map(int, re.findall(r"\d{3,}", x[0])))):
+        if time.monotonic() - started > 60 * chosen.minutes and not EMULATED:
+            tell(f"\n{name}: left out, {chosen.minutes:g} minutes are over")
+            continue
+        try:
+            run()
+        except (AssertionError, RuntimeError, ValueError) as error:
+            failed += 1
+            tell(f"\n{name}: FAILED: {error}")
+    if EMULATED:
+        tell("every row ran on an emulated GPU; nothing was timed" if not failed else "FAILED")
+        return failed
+    name = re.sub(r"\W+", "-", torch.cuda.get_device_name())
+    beside = Path(__file__).parent / "reports" / f"{datetime.now(UTC):%Y-%m-%d}-{name}.txt"
+    report = chosen.report or beside
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text("\n".join(lines) + "\n")
+    print(f"written to {report}")
+    return failed
+
+
+def tell(line: str) -> None:
+    lines.append(line)
+    print(line, flush=True)
 
 
 def states(length: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,7 +135,7 @@ def check_prefill(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
     right = reference.choose(scores, at, CONFIG)
     agree = (right == lists[:, -rows:]).all(-1).float().mean().item()
     if agree < 0.9:
-        raise SystemExit(f"only {agree:.0%} of the lists are those of the reference")
+        raise AssertionError(f"only {agree:.0%} of the lists are those of the reference")
 
 
 def sparse_prefill(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,10 +156,11 @@ def prefill(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
     fine, coarse = ops.compress(k, *whole[:3], length, status)
     lists = ops.select(q, fine, coarse, *whole, 0, numbers, scale, status)
     union = union_size(lists)
-    print(f"\nprefill of {length} tokens; 4 neighbouring queries see {union:.0f} blocks together")
+    tell(f"\nprefill of {length} tokens; 4 neighbouring queries see {union:.0f} blocks together")
     say("compress", lambda: ops.compress(k, *whole[:3], length, status))
     say("select", lambda: ops.select(q, fine, coarse, *whole, 0, numbers, scale, status))
     say("attend", lambda: ops.attend(q, k, v, lists, *whole, 0, numbers, scale))
+    say("attend, without wgmma", lambda: portably(q, k, v, lists, *whole, 0, numbers, scale))
     say("all three", lambda: sparse_prefill(q, k, v))
     time_triton(qkv, fine, coarse, lists)
     parts = [x.transpose(0, 1)[None] for x in qkv]
@@ -137,7 +174,20 @@ def prefill(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
     ):
         with sdpa_kernel(backend):
             say(f"dense, torch SDPA {name}", dense)
-    say("flex_attention, the same mask", flex(parts, lists))
+    same = flex(parts, lists)
+    if EMULATED:
+        theirs, ours = same()[0].transpose(0, 1), sparse_prefill(q, k, v)[1]
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=2e-2)
+    say("flex_attention, the same mask", same)
+
+
+def portably(*arguments: Any) -> None:
+    """`ops.attend` with the instructions of sm_80 alone."""
+    ops.portable = True
+    try:
+        ops.attend(*arguments)
+    finally:
+        ops.portable = False
 
 
 def time_triton(
@@ -145,7 +195,7 @@ def time_triton(
 ) -> None:
     """The second backend, over the same lists; its outputs are compared with the CUDA kernels'."""
     if (reason := in_triton.why_not(qkv[0], CONFIG)) is not None:
-        print(f"Triton was not timed: {reason}")
+        tell(f"  {'Triton':32} not measured: {reason}")
         return
     at, scale = torch.arange(len(qkv[0]), device=lists.device), SIZE**-0.5
 
@@ -176,7 +226,7 @@ def flex(parts: list[Tensor], lists: Tensor) -> Callable[[], Tensor]:
         return seen[h // (HEADS // KV_HEADS), row, column // 64] & (column <= row)
 
     blocks = BlockMask.from_kv_blocks(counts, order, BLOCK_SIZE=128, mask_mod=mask)
-    compiled = torch.compile(flex_attention)
+    compiled = flex_attention if EMULATED else torch.compile(flex_attention)
     return lambda: compiled(*parts, block_mask=blocks, enable_gqa=True)
 
 
@@ -208,7 +258,7 @@ def decode(qkv: tuple[Tensor, Tensor, Tensor], batch: int, copied: float) -> Non
     lengths += 1
     new = [x[-1:].repeat(batch, 1, 1) for x in qkv]
     step = {"config": CONFIG, "cu_seqlens": bounds, "longest_q": 1}
-    print(f"\ndecoding at {length} tokens, batch {batch}")
+    tell(f"\ndecoding at {length} tokens, batch {batch}")
     states_read = CONFIG.list_len * 64 * 2 + length // 16 + length // 64
     moved = batch * KV_HEADS * SIZE * 2 * states_read
     floor = moved / copied * 1e6
@@ -221,7 +271,9 @@ def decode(qkv: tuple[Tensor, Tensor, Tensor], batch: int, copied: float) -> Non
     )
 
 
-def recorded(work: Callable[[], object]) -> Callable[[], None]:
+def recorded(work: Callable[[], object]) -> Callable[[], object]:
+    if EMULATED:
+        return work
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -235,11 +287,15 @@ def recorded(work: Callable[[], object]) -> Callable[[], None]:
 
 def say(name: str, work: Callable[[], object], more: str = "") -> None:
     try:
+        if EMULATED:
+            work()
+            tell(f"  {name:32} ran")
+            return
         micros = median_time(work)
     except Exception as error:  # a baseline that this machine lacks is a row, not the end
-        print(f"  {name:32} not measured: {str(error).splitlines()[0]}")
+        tell(f"  {name:32} not measured: {str(error).splitlines()[0]}")
         return
-    print(f"  {name:32} {micros:12.1f} us  {more}")
+    tell(f"  {name:32} {micros:12.1f} us  {more}")
 
 
 def median_time(work: Callable[[], object], runs: int = 20) -> float:
