@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ultrakernels import sparse_attention_ops as ops
 from ultrakernels import sparse_attention_reference as reference
+from ultrakernels import sparse_attention_tiles as tiles
 from ultrakernels.sparse_attention import second_best
 from ultrakernels.sparse_attention_checks import check_inputs, need, starts
 from ultrakernels.sparse_attention_config import SparseConfig
@@ -194,10 +195,16 @@ def _one_by_one(
             s, : reference.windows(length, config.coarse_size, config.coarse_stride)
         ]
         chosen = backend.select(q[rows], fine, coarse, at[rows], config=config, scale=scale)
-        out, _ = backend.attend(
-            q[rows], keys, values, chosen=chosen, at=at[rows], block=config.block_size, scale=scale
-        )
-        outs.append(out)
+        here: dict[str, Any] = {
+            "chosen": chosen,
+            "at": at[rows],
+            "block": config.block_size,
+            "scale": scale,
+        }
+        if backend is reference:
+            outs.append(tiles.attend(q[rows], keys, values, **here))
+        else:
+            outs.append(backend.attend(q[rows], keys, values, **here)[0])
     return torch.cat(outs) if outs else torch.empty_like(q)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ultrakernels import sparse_attention_reference as reference
 
 from ultraclean.cli import main
 from ultraclean.errors import DataError
@@ -53,6 +55,26 @@ def test_a_model_that_repeats_the_needle_finds_it(
 def test_the_table_counts_by_length_and_depth() -> None:
     found = [Found(64, 0.0, "1", "1", True, 1.0), Found(64, 1.0, "1", "2", False, 2.0)]
     assert table(found).splitlines()[2] == "| 64 | 1/1 | 0/1 | 1.5 |"
+
+
+@pytest.mark.parametrize("attention", ["sparse", "dense"])
+def test_a_model_made_by_hand_finds_them_through_few_blocks(
+    attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """7 blocks of 32 are seen; where blocks are chosen blindly, only the first needle is."""
+    made = runpy.run_path(str(Path(__file__).with_name("needle_finder.py")))
+    make_finder, tokenizer = made["make_model"], made["make_tokenizer"]()
+    few = {"window_size": 128, "topk": 4, "dense_len": 256}
+    model = make_finder(tokenizer, 2048, attention=attention, sparse_config=few)
+    here: dict[str, Any] = {"lengths": [2048], "depths": [0.0, 0.4, 0.7], "chunk": 512}
+    assert all(one.found for one in search(model, tokenizer, HAY, **here))
+    if attention == "sparse":
+        scores = reference.block_scores
+        monkeypatch.setattr(
+            reference, "block_scores", lambda *a, **k: torch.zeros_like(scores(*a, **k))
+        )
+        found = [one.found for one in search(model, tokenizer, HAY, **here)]
+        assert found == [True, False, False]
 
 
 def test_the_command(

@@ -4,10 +4,13 @@
 // barrier that not all threads reach, addresses off their alignment, shared memory read before an
 // asynchronous copy was waited for (shared memory starts as NaN). Products of four warps (wgmma) read
 // a second picture of shared memory, in which a copy is NaN from its start until it is waited for and
-// then shown (fence.proxy.async); their sums are NaN until they are waited for. Unless `seed` is 0, blocks and
-// threads run in a shuffled order, warps side by side or far apart, and copies happen as late or as
-// early as they may, so that a missing barrier shows as a wrong result. Data races as such are not
-// found, nor a missing sync_warp where lanes meet soon anyway.
+// then shown (fence.proxy.async); their sums are NaN until they are waited for. What matrices and
+// products read of shared memory is followed in pieces of 16 bytes: what another warp copied, and no
+// barrier of the block has passed on since, reads as NaN; a copy over what another warp has read, with
+// no barrier since, becomes NaN. So it does not matter that products of four warps make them meet.
+// Unless `seed` is 0, blocks and threads run in a shuffled order, warps side by side or far apart, and
+// copies happen as late or as early as they may, so that other missing barriers show as a wrong result.
+// Data races as such are not found, nor a missing sync_warp where lanes meet soon anyway.
 #pragma once
 #include <ucontext.h>
 
@@ -50,11 +53,13 @@ namespace emulator {
 struct Copy {
     void* to;
     const void* from;
-    bool real;
+    bool real, lost;  // lost: it raced with a reader
 };
 
 inline void happen(const Copy& copy) {
-    if (copy.real)
+    if (copy.lost)
+        std::memset(copy.to, 0xff, 16);
+    else if (copy.real)
         std::memcpy(copy.to, copy.from, 16);
     else
         std::memset(copy.to, 0, 16);
@@ -77,6 +82,15 @@ struct Product {
 constexpr size_t kStack = 128 * 1024;
 constexpr uint32_t kSharedStart = 1024;  // the address of its first byte
 
+// What is known of 16 bytes of shared memory. Times are the barriers that the block has passed.
+constexpr int kPending = 0x7fffffff;
+struct Piece {
+    int writer = -1;               // the warp that copied it last,
+    int waited = -1, shown = -1;   // and when it waited for the copy and showed it to the tensor cores
+    int read = -1;                 // when it was read last,
+    uint32_t readers = 0;          // and by which warps
+};
+
 struct Meeting {  // of the lanes of a warp, or of the threads of a block
     int generation = 0, arrived = 0, kind = 0;
 };
@@ -85,7 +99,7 @@ struct Fibre {
     void* jump[5];
     ucontext_t boot;
     std::vector<char> stack;
-    bool started = false, finished = false;
+    bool started = false, finished = false, fenced = false;
     int index = 0;
     const Meeting* waits = nullptr;  // until its generation is no more this one:
     int generation = 0;
@@ -108,6 +122,7 @@ inline bool eager = false;  // copies happen at once, not at the wait for them
 inline unsigned char* shared = nullptr;
 inline unsigned char* shown = nullptr;  // shared memory as the tensor cores see it
 inline size_t shared_size = 0;
+inline std::vector<Piece> pieces;  // of shared memory
 inline Fibre* self = nullptr;
 inline dim3 place;
 inline int n_threads = 0;
@@ -118,6 +133,17 @@ inline Meeting block;
 inline std::function<void()> body;
 inline void* scheduler[5];
 inline std::mutex one_at_a_time;
+
+inline Piece& piece(const void* at) {
+    const size_t offset = (size_t)((const unsigned char*)at - shared);
+    if (offset >= shared_size) die("a copy or a matrix is not in shared memory");
+    return pieces[offset / 16];
+}
+inline void note_reader(Piece& of, uint32_t warps_reading) {
+    if (of.read != block.generation) of.readers = 0;
+    of.read = block.generation;
+    of.readers |= warps_reading;
+}
 
 #if ULTRA_ASAN
 inline const void* main_stack = nullptr;
@@ -226,6 +252,7 @@ inline void run_block(std::vector<int>& order, std::mt19937_64& random) {
         fibre.unseen.clear();
         fibre.sums.clear();
         fibre.products.clear();
+        fibre.fenced = false;
     }
     warpgroups.assign(n_threads / 128 + 1, Meeting());
     // Shuffled blocks run all warps alike, or each warp as far ahead of the others as it comes.
@@ -286,6 +313,7 @@ inline int launch(Body kernel, dim3 grid, int threads, size_t size, void*, const
         std::memset(shared, 0xff, size);
         shown = picture.data();
         shared_size = size;
+        pieces.assign((size + 15) / 16, Piece());
         place = at;
         run_block(order, random);
         std::free(shared);
@@ -353,7 +381,12 @@ inline float bits_float(uint32_t bits) {
 inline void copy_async(void* to, const void* from, bool real) {
     if ((uintptr_t)to % 16 || (real && (uintptr_t)from % 16))
         emulator::die("an asynchronous copy is not aligned to 16 bytes");
-    emulator::self->copies.push_back({to, from, real});
+    auto& piece = emulator::piece(to);
+    const int warp = emulator::self->index / 32;
+    const bool lost = piece.read == emulator::block.generation && piece.readers & ~(1u << warp);
+    piece.writer = warp;
+    piece.waited = piece.shown = emulator::kPending;
+    emulator::self->copies.push_back({to, from, real, lost});
     std::memset(emulator::shown + ((unsigned char*)to - emulator::shared), 0xff, 16);
     if (emulator::eager) emulator::happen(emulator::self->copies.back());
 }
@@ -366,6 +399,7 @@ inline void copy_wait() {
     for (size_t i = 0; i < done; ++i) {
         if (!emulator::eager) emulator::happen(fibre.copies[i]);
         fibre.unseen.push_back(fibre.copies[i].to);
+        emulator::piece(fibre.copies[i].to).waited = emulator::block.generation;
     }
     fibre.copies.erase(fibre.copies.begin(), fibre.copies.begin() + done);
     fibre.groups.erase(fibre.groups.begin(), fibre.groups.end() - N);
@@ -377,10 +411,18 @@ struct FourWords {
 };
 inline FourWords matrices(const void* row, bool turned) {
     if ((uintptr_t)row % 16) emulator::die("a row of a matrix is not aligned to 16 bytes");
-    return emulator::together<FourWords>(5 + turned, row, [turned](const void* const* in, FourWords* out) {
+    const int warp = emulator::self->index / 32;
+    return emulator::together<FourWords>(5 + turned, row, [=](const void* const* in, FourWords* out) {
         for (int m = 0; m < 4; ++m) {
             uint16_t x[8][8];
-            for (int r = 0; r < 8; ++r) std::memcpy(x[r], in[m * 8 + r], 16);
+            for (int r = 0; r < 8; ++r) {
+                auto& piece = emulator::piece(in[m * 8 + r]);
+                emulator::note_reader(piece, 1u << warp);
+                if (piece.writer >= 0 && piece.writer != warp && piece.waited >= emulator::block.generation)
+                    std::memset(x[r], 0xff, 16);
+                else
+                    std::memcpy(x[r], in[m * 8 + r], 16);
+            }
             for (int lane = 0; lane < 32; ++lane) {
                 const int r = lane / 4, c = lane % 4 * 2;
                 const uint16_t low = turned ? x[c][r] : x[r][c];
@@ -440,8 +482,10 @@ inline uint32_t shared_address(const void* at) {
     return emulator::kSharedStart + (uint32_t)((const unsigned char*)at - emulator::shared);
 }
 inline void show_copies() {
-    for (void* to : emulator::self->unseen)
+    for (void* to : emulator::self->unseen) {
         std::memcpy(emulator::shown + ((unsigned char*)to - emulator::shared), to, 16);
+        emulator::piece(to).shown = emulator::block.generation;
+    }
     emulator::self->unseen.clear();
 }
 
@@ -456,7 +500,7 @@ inline float* sums_of(Fibre& fibre, float* of) {
 // An element of a factor in shared memory, by the matrix descriptors of the PTX ISA ("Asynchronous
 // Warpgroup Level Matrix Shared Memory Layout") with the 128-byte swizzle: bits 4 to 6 of an address
 // are turned by bits 7 to 9. Turned: rows are along the sum, and a panel has 64 columns.
-inline uint16_t element(uint64_t descriptor, bool turned, int n, int k) {
+inline uint16_t element(uint64_t descriptor, bool turned, int n, int k, uint32_t readers) {
     const uint32_t start = (descriptor & 0x3fff) << 4, leading = (descriptor >> 16 & 0x3fff) << 4;
     const uint32_t stride = (descriptor >> 32 & 0x3fff) << 4;
     if (descriptor >> 62 != 1 || (descriptor >> 49 & 7)) die("a descriptor is not of the 128-byte swizzle");
@@ -467,8 +511,10 @@ inline uint16_t element(uint64_t descriptor, bool turned, int n, int k) {
         at += n / 8 * stride + n % 8 * 128 + k * 2;
     at ^= (at >> 7 & 7) << 4;
     if (at < kSharedStart || at + 2 > kSharedStart + shared_size) die("a descriptor points out of shared memory");
-    uint16_t found;
-    std::memcpy(&found, shown + (at - kSharedStart), 2);
+    Piece& from = pieces[(at - kSharedStart) / 16];
+    note_reader(from, readers);
+    uint16_t found = 0xffff;
+    if (from.shown < block.generation) std::memcpy(&found, shown + (at - kSharedStart), 2);
     return found;
 }
 
@@ -476,8 +522,9 @@ inline uint16_t element(uint64_t descriptor, bool turned, int n, int k) {
 inline void multiply(int first, size_t which) {
     const Product lead = fibres[first]->products[which];
     static float right[16][128];
+    const uint32_t readers = 0xfu << first / 32;
     for (int k = 0; k < 16; ++k)
-        for (int n = 0; n < lead.n; ++n) right[k][n] = lead.wide(element(lead.right, lead.turned, n, k));
+        for (int n = 0; n < lead.n; ++n) right[k][n] = lead.wide(element(lead.right, lead.turned, n, k, readers));
     for (int warp = 0; warp < 4; ++warp) {
         float left[16][16];
         for (int lane = 0; lane < 32; ++lane) {
@@ -521,10 +568,14 @@ inline void meet_warpgroup(int kind) {
 
 }  // namespace emulator
 
-inline void products_begin() { emulator::meet_warpgroup(8); }
+inline void products_begin() {
+    emulator::together<Nothing>(8, Nothing{}, [](const Nothing*, Nothing*) {});
+    emulator::self->fenced = true;
+}
 template <bool TURNED, class T, int N>
 inline void emulated_product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t b, bool more) {
     auto& fibre = *emulator::self;
+    if (!fibre.fenced) emulator::die("a product is not behind wgmma.fence");
     bool known = false;
     for (auto& sums : fibre.sums) known |= sums.of == c[0];
     if (!known) {
@@ -533,7 +584,10 @@ inline void emulated_product(float (&c)[N][4], const uint32_t (&a)[4], uint64_t 
         for (auto& four : c) std::fill(four, four + 4, NAN);
     }
     fibre.products.push_back({c[0], N * 8, {a[0], a[1], a[2], a[3]}, b, TURNED, more, T::wide});
-    emulator::meet_warpgroup(9);
+    if (emulator::eager)
+        emulator::meet_warpgroup(9);
+    else
+        emulator::together<Nothing>(9, Nothing{}, [](const Nothing*, Nothing*) {});
 }
 template <int N>
 inline void products_end(float (&c)[N][4]) {
@@ -541,6 +595,7 @@ inline void products_end(float (&c)[N][4]) {
     auto& fibre = *emulator::self;
     std::memcpy(c, emulator::sums_of(fibre, c[0]), sizeof(c));
     fibre.sums.clear();
+    fibre.fenced = false;
 }
 
 struct Brain {
