@@ -447,6 +447,21 @@ def test_an_artifact_is_asked_for_with_its_resources() -> None:
     assert asked == [wanted]
 
 
+def test_gpus_that_no_node_has_are_not_waited_for_in_silence(
+    ray_executor: Executor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = Resources(model=True, gpus=1)
+    with pytest.raises(StageError, match=r"needs 1 GPU, and no node has more than 0: .*device: cpu"):
+        list(ray_executor.map(str, [1], wanted))
+    # A cluster may grow, so there it is only said.
+    monkeypatch.setattr(ray_executor, "_alone", False)
+    monkeypatch.setattr(
+        ray_executor, "_drive", lambda workers, items, resources: iter([(0, "ran")])
+    )
+    assert list(ray_executor.map(str, [1], wanted)) == [(0, "ran")]
+    assert "waiting for a node that has" in capsys.readouterr().err
+
+
 def test_a_file_of_nothing_and_two_documents_of_one_id(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ class RayExecutor:
         import ray
 
         self._ray: Any = ray
+        self._alone = address == "local"
         self._started = not ray.is_initialized()
         if self._started:
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -68,6 +70,7 @@ class RayExecutor:
         if not items:
             return
         resources = self._settled(resources)
+        self._check_gpus(resources)
         pool = _Actors if resources.model or resources.gpus else _Tasks
         workers = pool(self._ray, function, resources, min(len(items), self._most(resources)))
         try:
@@ -109,6 +112,18 @@ class RayExecutor:
         if spare and self._ray.cluster_resources().get("GPU", 0) >= spare:
             return replace(resources, gpus=max(resources.gpus, spare))
         return resources
+
+    def _check_gpus(self, resources: Resources) -> None:
+        """Says so where Ray would wait in silence, perhaps for ever, for GPUs that no node has."""
+        here = max((node["Resources"].get("GPU", 0) for node in self._ray.nodes()), default=0)
+        if resources.gpus <= here:
+            return
+        message = f"a worker needs {resources.gpus:g} GPU, and no node has more than {here:g}"
+        if self._alone:
+            raise StageError(
+                f"{message}: run on a cluster that has, or set the stage's device: cpu"
+            )
+        print(f"{message}: waiting for a node that has", file=sys.stderr)
 
     def _most(self, resources: Resources) -> int:
         total = self._ray.cluster_resources()
