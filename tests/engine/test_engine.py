@@ -451,7 +451,9 @@ def test_gpus_that_no_node_has_are_not_waited_for_in_silence(
     ray_executor: Executor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = Resources(model=True, gpus=1)
-    with pytest.raises(StageError, match=r"needs 1 GPU, and no node has more than 0: .*device: cpu"):
+    with pytest.raises(
+        StageError, match=r"needs 1 GPU, and no node has more than 0: .*device: cpu"
+    ):
         list(ray_executor.map(str, [1], wanted))
     # A cluster may grow, so there it is only said.
     monkeypatch.setattr(ray_executor, "_alone", False)
