@@ -88,11 +88,12 @@ class Registry(Artifact):
         storage.write_bytes(storage.join(folder, FILE), lines.encode())
         here = [row for row in rows if row["seed"] in self.seeds]
         positive = [row for row in here if row["polarity"] == "positive"]
+        accepted = [row["seed"] for row in positive if row["verdict"] == "accepted"]
         return {
             "kind": self.stage,
-            "accepted": [row["seed"] for row in positive if row["verdict"] == "accepted"],
+            "accepted": accepted,
             "negative": [row["seed"] for row in here if row["polarity"] == "negative"],
-            "reason": "no positive seed is accepted: "
+            "reason": ("" if accepted else "no positive seed is accepted: ")
             + "; ".join(f"{row['seed']} {row['verdict'] or 'not verified'}" for row in positive),
             "changed": [row["seed"] for row in here if row["changed"]],
             "rows": rows,
