@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -100,3 +101,35 @@ def test_a_batch_that_does_not_divide_is_refused(make_spec: MakeSpec) -> None:
     with pytest.raises(DataError, match="a batch of 4 samples does not divide by 3 devices"):
         _split_batch(make_spec(), world)
     assert _split_batch(make_spec(micro_batch=3), World(1, 1, world.device)) == [(0, 3), (3, 4)]
+
+
+def _work(config: dict[str, Any]) -> None:
+    """A worker of Ray Train, as docs/training.md has it."""
+    from ultraclean.train import TrainSpec, train
+
+    torch.set_num_threads(1)
+    train(TrainSpec.model_validate(config))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own data library
+def test_ray_train_gives_the_losses_of_one(
+    make_spec: MakeSpec, text_shards: str, tmp_path: Path, ray_executor: Any
+) -> None:
+    try:
+        from ray.train import RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+    except ImportError as error:
+        pytest.skip(f'Ray Train is not whole here: pip install "ray[train]" ({error})')
+    one = make_spec()
+    train(one)
+    two = one.model_copy(update={"out": str(tmp_path / "two")})
+    TorchTrainer(
+        _work,
+        train_loop_config=two.model_dump(mode="json"),
+        scaling_config=ScalingConfig(num_workers=2, use_gpu=False),
+        run_config=RunConfig(storage_path=str(tmp_path / "ray")),
+    ).fit()
+    losses, expected = ([line.get("loss") for line in lines_of(s.out)] for s in (two, one))
+    assert len(losses) == len(expected) > 0
+    for loss, right in zip(losses, expected, strict=True):
+        assert loss == pytest.approx(right, abs=1e-4)
