@@ -66,8 +66,8 @@ def rows(
         KEY: child_keys(documents, ordinals),
         PARENT: documents.cast(pa.binary(16)),
         "problem": pa.array([made.problem for made in attempts], pa.string()),
-        "text": pa.array([_text(made.dialogue) for made in attempts], pa.string()),
-        "prompt": pa.array([_prompt(made.dialogue) for made in attempts], pa.string()),
+        "text": pa.array([text_of(made.dialogue) for made in attempts], pa.string()),
+        "prompt": pa.array([prompt_of(made.dialogue) for made in attempts], pa.string()),
         "track": pa.array([track] * len(attempts), pa.string()),
         "language": pa.array([made.language for made in attempts], pa.string()),
     }
@@ -98,11 +98,13 @@ def _ordinals(parents: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, n
     return ordinals
 
 
-def _text(dialogue: Dialogue | None) -> str | None:
+def text_of(dialogue: Dialogue | None) -> str | None:
+    """What all turns say, as the text of the row."""
     return None if dialogue is None else "\n\n".join(turn.content for turn in dialogue.turns)
 
 
-def _prompt(dialogue: Dialogue | None) -> str | None:
+def prompt_of(dialogue: Dialogue | None) -> str | None:
+    """The user's first turn."""
     if dialogue is None:
         return None
     return next((turn.content for turn in dialogue.turns if turn.role == "user"), None)

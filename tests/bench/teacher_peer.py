@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,7 +124,9 @@ main(parser.parse_args())
 
 
 def vllm(url: str, model: str, tokens: int) -> Callable[[list[str]], int]:
-    """vLLM's own benchmark client, with the same prompts as a file."""
+    """vLLM's own benchmark client, with the same prompts as a file; the server says where its tokenizer lies."""
+    with urllib.request.urlopen(f"{url}/models") as said:
+        root = next(one["root"] for one in json.load(said)["data"] if one["id"] == model)
 
     def ask(texts: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +135,7 @@ def vllm(url: str, model: str, tokens: int) -> Callable[[list[str]], int]:
             data.write_text("\n".join(map(json.dumps, lines)))
             command = [sys.executable, "-c", BENCH_SERVE, "--backend", "openai-chat",
                        "--endpoint", "/v1/chat/completions", "--base-url", url.removesuffix("/v1"),
-                       "--model", model, "--dataset-name", "custom", "--dataset-path", str(data),
+                       "--model", model, "--tokenizer", root, "--dataset-name", "custom", "--dataset-path", str(data),
                        "--num-prompts", str(len(texts)), "--custom-output-len", str(tokens), "--ignore-eos",
                        "--skip-chat-template", "--disable-shuffle", "--temperature", "0",
                        "--save-result", "--result-filename", "result.json", "--result-dir", folder]  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -83,7 +84,7 @@ def test_scores_reasons_and_columns() -> None:
         assert decision.columns[name].type == kind
     (bad,) = json.loads(decision.columns["judgement"][1].as_py())
     assert bad["judge"] == "one" and bad["errors"][0]["reduction"] == 5
-    assert decision.found == {"judgements": 6, "malformed_schema": 1, "malformed_unknown_aspect": 1, "malformed_refused": 1}  # fmt: skip
+    assert decision.found == {"judgements": 6, "malformed_schema": 2, "malformed_refused": 1}  # fmt: skip
     assert stage.card(7, decision.found)["malformed_schema"] == 1
     assert stage.card(2, {"judgements": 2, "malformed_schema": 2})["alarms"]
     empty = judged(stage, batch.slice(0, 0), script)
@@ -164,3 +165,59 @@ def test_agreement_of_real_raters(
     assert both["dataset", "spearman"]["n_rows"] + both["dataset", "spearman"]["n_missing"] == done.card["n_rows"]  # fmt: skip
     shown = (Path(done.folder) / "agreement.md").read_text()
     assert "| all together | dataset | 0.2" in shown and np.isfinite(both["user", "kendall"]["low"])
+
+
+def recipe(name: str, server: Any) -> str:
+    text = pipeline_file.shipped_pipelines()[name].read_text()
+    return text.replace("Qwen/Qwen3-8B, base", "tiny, base").replace(
+        "http://localhost:8000/v1", server.base_url
+    )
+
+
+def judging_server(serve: Any, fake: Any) -> Any:
+    """A judge that finds one minor error in every answer of more than 400 characters."""
+
+    def behave(body: dict[str, Any], number: int) -> tuple[int, Any]:
+        del number
+        said = body["messages"][-1]["content"]
+        assert body["response_format"]["type"] == "json_schema"
+        answer = said.split("## The answer")[-1]
+        error = {"error_location": "all", "error_aspect": "Accuracy", "explanation": "It is long.", "severity": "Minor", "score_reduction": 3}  # fmt: skip
+        return 200, fake.completion(json.dumps({"errors": [error] if len(answer) > 400 else []}))
+
+    return serve(behave)
+
+
+def test_dialogues_of_others_are_cleaned_judged_and_packed(
+    serve: Any, fake: Any, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped recipe, on the files that people have."""
+    server = judging_server(serve, fake)
+    for name, value in {"DATA": str(shared_data), "DIALOGUES": str(shared_data / "sft")}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    text = recipe("dialogues", server).replace("reservoir: 200", "reservoir: 60").replace("vocab_size: 2048", "vocab_size: 512")  # fmt: skip
+    finished = pipeline_file.parse(text, "dialogues").run(str(tmp_path / "run"), address="inline")
+    reasons = dict(finished.dropped("raw").group_by("reason").len().collect().iter_rows())
+    assert reasons["not_a_dialogue"] >= 171, "texts that are no dialogues"
+    assert reasons["does_not_end_with_assistant"] >= 300, "preferences, whose answers are elsewhere"
+    judged = finished.dropped("judged").filter(pl.col("reason") == "low_score").collect()
+    written = [json.loads(line) for file in (tmp_path / "run/tables/judged").glob("*.jsonl") for line in file.read_text().splitlines()]  # fmt: skip
+    assert len(judged) and len(written) == 60 - len(judged) == 60 - judged.height
+    assert all(record["judge_score"] == 0 and record["messages"] for record in written)
+    assert finished.card("tokens")["n_dialogues"] == len(written)
+    assert len(server.bodies) == 60
+
+
+def test_a_model_beside_an_outside_rater(
+    serve: Any, fake: Any, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = judging_server(serve, fake)
+    for name, value in {"DATA": str(shared_data)}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    text = recipe("model_judges", server)
+    finished = pipeline_file.parse(text, "model_judges").run(
+        str(tmp_path / "run"), address="inline"
+    )
+    found = finished.card("agreement")["agreement"]
+    assert set(found) == {"judge_score", "persuasiveness_1", "all together"}
+    assert found["judge_score"][0]["n_rows"] == 100

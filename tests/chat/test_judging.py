@@ -16,7 +16,6 @@ import scipy.stats
 
 from ultrachat.judging import (
     ASPECTS,
-    SCHEMA,
     Error,
     Judgement,
     Malformed,
@@ -24,6 +23,7 @@ from ultrachat.judging import (
     ensemble,
     parse,
     render,
+    schema,
 )
 from ultrachat.judging.agreement import kendall, pearson, ranks, spearman
 from ultraclean.llm import Constraint, Request, Teacher
@@ -127,12 +127,12 @@ def test_what_is_rendered_is_read_back_and_what_is_damaged_is_refused() -> None:
 
 
 def test_a_teacher_held_to_the_schema_gives_judgements() -> None:
-    constraint = Constraint(json_schema=SCHEMA)
+    constraint = Constraint(json_schema=schema(ASPECTS["qa"]))
     with Teacher(engine="scripted", model="s").open() as teacher:
         for response in teacher.generate(
             [Request.of(str(n), constraint=constraint) for n in range(20)]
         ):
-            assert parse(response.text or "").score <= -0.5
+            assert parse(response.text or "", ASPECTS["qa"]).score <= -0.5
 
 
 # --- agreement ----------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
 """Judges: the TIGERScore form, its strict parser, and how well a judge agrees with people."""
 
 from ultrachat.judging.agreement import Agreement, agreement, ensemble
-from ultrachat.judging.tigerscore import ASPECTS, SCHEMA, Error, Judgement, Malformed, parse, render
+from ultrachat.judging.tigerscore import ASPECTS, Error, Judgement, Malformed, parse, render, schema
 
 __all__ = [
     "ASPECTS",
-    "SCHEMA",
     "Agreement",
     "Error",
     "Judgement",
@@ -14,4 +13,5 @@ __all__ = [
     "ensemble",
     "parse",
     "render",
+    "schema",
 ]

@@ -37,40 +37,28 @@ SEVERITIES: Final = ("Major", "Minor")
 MIN_REDUCTION: Final = 0.5
 MAX_REDUCTION: Final = 5.0
 
-SCHEMA: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "errors": {
-            "type": "array",
-            "maxItems": 20,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "error_location": {"type": "string", "maxLength": 500},
-                    "error_aspect": {"type": "string", "maxLength": 60},
-                    "explanation": {"type": "string", "maxLength": 1000},
-                    "severity": {"enum": list(SEVERITIES)},
-                    "score_reduction": {
-                        "type": "number",
-                        "minimum": MIN_REDUCTION,
-                        "maximum": MAX_REDUCTION,
-                    },
-                },
-                "required": [
-                    "error_location",
-                    "error_aspect",
-                    "explanation",
-                    "severity",
-                    "score_reduction",
-                ],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["errors"],
-    "additionalProperties": False,
-}
-"""The JSON form, for teachers that can be held to a schema."""
+
+def schema(aspects: Sequence[str]) -> dict[str, Any]:
+    """The JSON form with these aspects, for teachers that can be held to a schema."""
+    kinds = {
+        "error_location": {"type": "string", "minLength": 1, "maxLength": 500},
+        "error_aspect": {"enum": list(aspects)},
+        "explanation": {"type": "string", "minLength": 1, "maxLength": 1000},
+        "severity": {"enum": list(SEVERITIES)},
+        "score_reduction": {"type": "number", "minimum": MIN_REDUCTION, "maximum": MAX_REDUCTION},
+    }
+    error = {
+        "type": "object",
+        "properties": kinds,
+        "required": list(kinds),
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"errors": {"type": "array", "maxItems": 20, "items": error}},
+        "required": ["errors"],
+        "additionalProperties": False,
+    }
 
 
 class Malformed(ValueError):

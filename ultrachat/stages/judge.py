@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from ultrachat.dialogue import Dialogue, of_row
-from ultrachat.judging import ASPECTS, SCHEMA, Malformed, parse
+from ultrachat.judging import ASPECTS, Malformed, parse, schema
 from ultrachat.prompts import prompt
 from ultraclean.document import Batch
 from ultraclean.llm import Constraint, OpenTeacher, Request, Response, Teacher
@@ -31,6 +31,7 @@ Task = Literal[
 
 
 class Judge(Filter):
+    version: ClassVar[int] = 2
     stage: ClassVar[str] = "chat.judge"
     paper: ClassVar[str] = "TIGERScore (arXiv 2310.00752); LLMasEvaluator (arXiv 2406.03248)"
     reasons: ClassVar[tuple[str, ...]] = ("not_judged", "judges_disagree", "low_score")
@@ -95,9 +96,8 @@ class Judge(Filter):
             instruction=instruction,
             answer=answer,
         )
-        return Request.of(
-            messages, sampling=judge.sampling, constraint=Constraint(json_schema=SCHEMA)
-        )
+        constraint = Constraint(json_schema=schema(ASPECTS[self.task]))
+        return Request.of(messages, sampling=judge.sampling, constraint=constraint)
 
     def _read(self, response: Response) -> dict[str, Any]:
         if response.text is None:

@@ -114,6 +114,8 @@ class Teacher(BaseModel):
     def _fits(self) -> Teacher:
         if self.engine != "scripted" and (self.rules or self.recording):
             raise ValueError("rules and recording belong to engine: scripted")
+        if self.engine == "openai" and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url is {self.base_url!r}: it begins with http:// or https://")
         if self.max_cost is not None and not (self.input_price or self.output_price):
             raise ValueError("max_cost needs input_price and output_price")
         return self

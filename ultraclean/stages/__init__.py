@@ -63,6 +63,7 @@ STAGES: tuple[str, ...] = (
     "refine.knowledge",
     "refine.passed",
     "refine.diversity",
+    "chat.read",
     "chat.knowledge",
     "chat.math",
     "chat.code",

@@ -20,11 +20,33 @@ _SOURCE: Final = re.compile(
     re.IGNORECASE,
 )
 
+_BREAKS_OFF: Final = (
+    ",",
+    ";",
+    "，",
+    "；",
+    "、",
+    "(",
+    "（",
+    "-",
+    "–",
+    "—",
+    " and",
+    " or",
+    " the",
+    " of",
+)
+
 
 def source_named(text: str) -> str | None:
     """The words in which a text speaks of the document that it was made from."""
     found = _SOURCE.search(text)
     return None if found is None else found[0]
+
+
+def unfinished(text: str) -> bool:
+    """Whether a text breaks off: a constrained decoder may close a string in the middle of a sentence."""
+    return text.rstrip().endswith(_BREAKS_OFF)
 
 
 def fault(

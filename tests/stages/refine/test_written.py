@@ -83,6 +83,7 @@ def good(request: Request, number: int) -> str | dict[str, Any]:
             return {"pairs": [{"question": "河水为什么上涨？", "answer": "因为积雪在春天融化。"}]}
         pairs = [("Why do rivers rise in spring?", "Because the snow melts."),
                  ("Why do rivers rise in spring?", "It is the same again."),
+                 ("Who measures them?", "The people of the towns, "),
                  ("What does the document say?", "That rivers rise.")]  # fmt: skip
         return {"pairs": [{"question": q, "answer": a} for q, a in pairs]}
     if '"points"' in said:
@@ -187,7 +188,11 @@ def test_what_is_made() -> None:
     )
     pairs = only(Qa(teacher=TEACHER))
     assert pairs["text"] == f"{RIVER}\n\nQuestion: Why do rivers rise in spring?\nAnswer: Because the snow melts."  # fmt: skip
-    assert json.loads(pairs["proof"])["left_out"] == {"repeats": 1, "mentions_source": 1}
+    assert json.loads(pairs["proof"])["left_out"] == {
+        "repeats": 1,
+        "unfinished": 1,
+        "mentions_source": 1,
+    }
     assert only(Qa(teacher=TEACHER, with_document=False))["text"].startswith("Question")
     points = only(Knowledge(teacher=TEACHER))
     assert points["text"].split("\n")[1] == "Paris was flooded in 1910."

@@ -64,8 +64,7 @@ class Arrow(Tabular):
         """Without the columns that nothing asks for."""
         if self.metadata:
             return data
-        wanted = {self.text, self.id, self.url, *self.columns}
-        wanted |= {name.split(".")[0] for name in wanted}
+        wanted = self.top_fields()
         return data.select([name for name in data.schema.names if name in wanted])
 
 

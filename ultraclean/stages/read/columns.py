@@ -69,7 +69,10 @@ class Files(Source):
     path: str = Field(
         description="file, folder or glob (with `**`), on any fsspec path (s3://, hf://datasets/OWNER/NAME/)"
     )
-    text: str = Field(default="text", description="the user's field with the text")
+    text: str | None = Field(
+        default="text",
+        description="the user's field with the text; null: there is none (`chat.read` takes it out of `metadata`)",
+    )
     id: str = Field(
         default="id", description="the user's field with the id; without it `file#position`"
     )
@@ -88,6 +91,11 @@ class Files(Source):
             command = "pip install huggingface_hub"
             missing.append(MissingExtra(self.stage, "huggingface_hub", command))
         return missing
+
+    def top_fields(self) -> set[str]:
+        """The user's fields that become columns, and the first step of a dotted path to one."""
+        named = {name for name in (self.text, self.id, self.url, *self.columns) if name}
+        return named | {name.split(".")[0] for name in named}
 
     def inputs(self) -> list[Input]:
         found = storage.find(self.path)
@@ -154,9 +162,9 @@ def columns_of(fields: dict[str, Any], source: Files) -> dict[str, Any]:
     Raises BadValueError for a text that is missing, null or no string, and for a declared column whose
     value does not fit its type.
     """
-    text = _take(fields, source.text)
+    text = "" if source.text is None else _take(fields, source.text)
     if type(text) is not str:
-        raise BadValueError(_no_text(text, fields, source.text))
+        raise BadValueError(_no_text(text, fields, str(source.text)))
     values: dict[str, Any] = {"text": text}
     identity, url = _take(fields, source.id), _take(fields, source.url)
     if identity is not None and identity is not _ABSENT:

@@ -93,8 +93,7 @@ class Parquet(Tabular):
         """The top-level columns to read, in the file's order."""
         if self.metadata:
             return names
-        wanted = {self.text, self.id, self.url, *self.columns}
-        wanted |= {name.split(".")[0] for name in wanted}
+        wanted = self.top_fields()
         return [name for name in names if name in wanted]
 
 

@@ -48,7 +48,7 @@ class Tabular(Files):
         n_docs = data.num_rows
         arrays: dict[str, pa.Array] = {}
         sources = {"id": self.id, "text": self.text, "url": self.url}
-        wanted = {ours: (theirs, pa.string()) for ours, theirs in sources.items()}
+        wanted = {ours: (theirs, pa.string()) for ours, theirs in sources.items() if theirs}
         wanted |= {name: (name, TYPES[kind]) for name, kind in self.columns.items()}
         for ours, (theirs, kind) in wanted.items():
             if theirs not in data.schema.names:
@@ -66,6 +66,8 @@ class Tabular(Files):
                 arrays[ours].validate(full=True)
             except pa.ArrowException:
                 return None
+        if self.text is None:
+            arrays["text"] = pa.array([""] * n_docs, pa.string())
         if arrays["id"].null_count:
             made_up = [f"{relative}#{position}" for position in positions.tolist()]
             arrays["id"] = pa.array(

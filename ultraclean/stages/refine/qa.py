@@ -1,8 +1,8 @@
 """Puts questions and answers behind a document: self-contained pairs on its concepts, facts and logic.
 
 A record of Ultra-FineWeb-L3's Q&A is the original text followed by pairs; the four levels are those of
-UltraData-Math's L3 task `qa`. A pair that speaks of "the document", or repeats a question, is left out and
-counted in the proof; a passage that keeps fewer than `min_pairs` is the problem `too_few_pairs`.
+UltraData-Math's L3 task `qa`. A pair that speaks of "the document", breaks off, or repeats a question, is left out
+and counted in the proof; a passage that keeps fewer than `min_pairs` is the problem `too_few_pairs`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from ultraclean.llm import Play
 from ultraclean.llm.asking import Page
 from ultraclean.llm.schema import listed, record, text
 from ultraclean.stages.refine.written import Draft, Unwritten, Varied, value
-from ultraclean.text.answers import source_named
+from ultraclean.text.answers import source_named, unfinished
 
 
 class Qa(Varied):
+    version: ClassVar[int] = 2
     stage: ClassVar[str] = "refine.qa"
     task: ClassVar[str] = "qa"
     kind: ClassVar[str] = "level"
@@ -65,6 +66,8 @@ def _sound(pairs: list[dict[str, str]]) -> tuple[list[tuple[str, str]], Counter[
             left_out["empty"] += 1
         elif source_named(f"{question}\n{answer}"):
             left_out["mentions_source"] += 1
+        elif unfinished(answer):
+            left_out["unfinished"] += 1
         elif question in kept:
             left_out["repeats"] += 1
         else:
