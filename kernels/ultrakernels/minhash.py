@@ -20,6 +20,7 @@ from ultrakernels.shingles import reference as reference_shingles
 
 MERSENNE: Final = np.uint64((1 << 61) - 1)
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK: Final = 512  # shingles that stay in cache while all permutations pass over them
 
 
 def parameters(seed: int, n_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -138,13 +139,27 @@ def mersenne_signatures(
     n_docs = len(offsets) - 1
     out = np.full((n_docs, len(a)), np.uint64(0xFFFFFFFFFFFFFFFF))
     for doc in range(n_docs):
-        for k in range(len(a)):
-            lowest = out[doc, k]
-            for i in range(offsets[doc], offsets[doc + 1]):
-                value = a[k] * shingles[i] + b[k]
-                value = (value & MERSENNE) + (value >> np.uint64(61))
-                if value >= MERSENNE:
-                    value -= MERSENNE
-                lowest = min(value, lowest)
-            out[doc, k] = lowest
+        for start in range(offsets[doc], offsets[doc + 1], _BLOCK):
+            block = shingles[start : min(start + _BLOCK, offsets[doc + 1])]
+            _lower_mersenne(out[doc], block, a, b)
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _lower_mersenne(
+    signature: NDArray[np.uint64],
+    block: NDArray[np.uint64],
+    a: NDArray[np.uint64],
+    b: NDArray[np.uint64],
+) -> None:
+    """Takes the minimum over one more block of shingles. The inner loop is what LLVM vectorises."""
+    for k in range(len(a)):
+        factor = a[k]
+        shift = b[k]
+        lowest = signature[k]
+        for i in range(len(block)):
+            value = np.uint64(factor * block[i] + shift)
+            value = (value & MERSENNE) + (value >> np.uint64(61))
+            # where the value is below the modulus the difference wraps round, and is larger
+            lowest = min(lowest, value, value - MERSENNE)
+        signature[k] = lowest

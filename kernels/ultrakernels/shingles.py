@@ -172,7 +172,17 @@ def shingle_set(data: Bytes, start: int, stop: int, ngram: int) -> NDArray[np.ui
 def shingle_sets(column: pa.Array, ngram: int) -> pa.Array:
     """The set of shingles of each document: a list<uint64> column of sorted distinct hashes."""
     offsets, data = text_buffers(column)
-    sets = [shingle_set(data, start, stop, ngram) for start, stop in itertools.pairwise(offsets)]
+    return _listed(
+        [shingle_set(data, start, stop, ngram) for start, stop in itertools.pairwise(offsets)]
+    )
+
+
+def sorted_sets(shingles: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pa.Array:
+    """The same of shingles that are there: document i has those from offsets[i] to offsets[i + 1]."""
+    return _listed([np.unique(shingles[b:e]) for b, e in itertools.pairwise(offsets)])
+
+
+def _listed(sets: list[NDArray[np.uint64]]) -> pa.Array:
     ends = np.cumsum([0, *(len(found) for found in sets)])
     values = np.concatenate(sets) if sets else np.zeros(0, dtype=np.uint64)
     return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(values, pa.uint64()))

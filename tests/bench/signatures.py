@@ -20,6 +20,7 @@ from bench.corpora import Corpus
 from bench.measure import Row, Way, interleaved
 from bench.measure import rows as table
 from ultraclean.stages.dedup.minhash import Minhash, datatrove_signer
+from ultraclean.text.spacy_tokens import Cutter
 
 if TYPE_CHECKING:
     from bench.__main__ import Run
@@ -80,6 +81,7 @@ def _bits(corpus: Corpus, rounds: int) -> list[Row]:
     import xxhash
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
     from datatrove.utils.hashing import HashConfig
+    from datatrove.utils.word_tokenizers import load_word_tokenizer
 
     stage = Minhash(dialect="datatrove")
     config = MinhashConfig(
@@ -97,8 +99,12 @@ def _bits(corpus: Corpus, rounds: int) -> list[Row]:
         shingles = step.get_shingles(text)
         return np.ravel(step.get_signature(shingles)) if len(shingles) else None
 
-    sign, part = datatrove_signer(stage), corpus.first(DATATROVE_BYTES)
-    more = corpus.first(10 * DATATROVE_BYTES)
+    # in the middle of a worker's life: one half of the corpus was read before, the other is new
+    read, timed = (Corpus(corpus.name, corpus.texts[start::2]) for start in (1, 0))
+    part, more = timed.first(DATATROVE_BYTES), timed.first(20 * DATATROVE_BYTES)
+    cutter = Cutter(load_word_tokenizer("eng").tokenizer.tokenizer)
+    datatrove_signer(stage, lambda data, ends: (data, cutter.spans(data, ends)))(read.column)
+    sign = datatrove_signer(stage, lambda data, ends: (data, cutter.copy().spans(data, ends)))
     ours = Way("dialect datatrove", lambda: sign(more.column), more.n_bytes, len(more.texts))
     peer = Way("datatrove", lambda: [signed(text) for text in part.texts],
                part.n_bytes, len(part.texts), 20)  # fmt: skip

@@ -100,10 +100,7 @@ def spacy_words(column: pa.Array) -> Words:
     """A view: tokens of spaCy's blank English tokenizer, white space removed."""
     from ultraclean.text.spacy_tokens import tokenizer
 
-    tokens, n_bytes, joined = tokenizer().split(column)
-    doc = np.zeros(len(tokens) + 1, dtype=np.int64)
-    np.cumsum(tokens, out=doc[1:])
-    return _measured(doc, n_bytes, joined)
+    return _measured(*tokenizer().split(column))
 
 
 def uniseg_words(column: pa.Array) -> Words:

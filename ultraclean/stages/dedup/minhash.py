@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -27,14 +28,21 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ultraclean import storage
-from ultraclean.document import AT, KEY, Batch, texts
+from ultraclean.document import AT, KEY, Batch
 from ultraclean.errors import DataError, MissingExtra, StageError
 from ultraclean.stage import Barrier, Decision, Placement, Resources
 from ultraclean.stages.dedup import bloom, clusters, kept, twins, verified
 from ultraclean.stages.dedup import index as indexes_of
+from ultraclean.text.buffers import utf8
+from ultraclean.text.simplified import simplified
+from ultraclean.text.spacy_tokens import Cutter
 
 if TYPE_CHECKING:
+    from ultrakernels.chunk_tokens import Spans
+
     from ultraclean.exchange import Home, Piece, Sketches
+
+    SplitsText = Callable[[NDArray[np.uint8], NDArray[np.int64]], tuple[NDArray[np.uint8], Spans]]
 
 Signed = tuple[NDArray[Any], NDArray[np.int64], pa.Array | None]
 """(signature uint32 or uint64 [n_docs, n_perm], n_shingles int64[n_docs], with `verify` the sets)."""
@@ -515,47 +523,56 @@ def simplify(column: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(column, r"[\p{P}\p{S}\p{C}]+", " ")
 
 
-def datatrove_signer(stage: Minhash) -> Signer:
+def datatrove_signer(stage: Minhash, words_of: SplitsText | None = None) -> Signer:
+    """Signs as datatrove does; `words_of` is `datatrove_words` of the stage's language."""
     missing = missing_for_datatrove(stage)
     if missing:
         raise missing[0]
-    from datatrove.utils.text import ngrams, simplify_text  # type: ignore[import-untyped]
-    from datatrove.utils.word_tokenizers import (  # type: ignore[import-untyped]
-        load_word_tokenizer,
-    )
     from ultrakernels import minhash
+    from ultrakernels.run_digests import run_digests
+    from ultrakernels.shingles import sorted_sets
 
-    words_of = load_word_tokenizer(stage.language).word_tokenize
-    hash_of = shingle_hash(stage.shingle_hash)
+    split = words_of or datatrove_words(stage.language)
+    sha1 = stage.shingle_hash == "sha1"
     a, b = minhash.mersenne_parameters(stage.seed, stage.bands * stage.rows)
 
     def sign(column: pa.Array) -> Signed:
-        hashes, n_shingles, sets = [], [], []
-        for text in texts(column):
-            found = [hash_of(" ".join(some).encode()) for some in ngrams(words_of(simplify_text(text)), stage.ngram)]  # fmt: skip
-            hashes.extend(found)
-            sets.append(sorted(set(found)) if stage.verify is not None else [])
-            n_shingles.append(len(found))
-        counts = np.array(n_shingles, dtype=np.int64)
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        shingles = np.array(hashes, dtype=np.uint64)
-        signature = minhash.mersenne_signatures(shingles, offsets, a, b)
-        lists = None if stage.verify is None else pa.array(sets, pa.large_list(pa.uint64()))
-        return signature, counts, lists
+        text = utf8(column)
+        data, offsets = simplified(text.data, text.offsets)
+        shingles, ends = run_digests(*split(data, offsets), stage.ngram, sha1=sha1)
+        sets = None if stage.verify is None else sorted_sets(shingles, ends)
+        return minhash.mersenne_signatures(shingles, ends, a, b), np.diff(ends), sets
 
     return sign
 
 
-def shingle_hash(name: str) -> Callable[[bytes], int]:
-    """The 64-bit hashes of datatrove. It hands str to xxhash, which version 4 refuses; bytes are the same."""
-    if name == "xxhash":
-        import xxhash
+def datatrove_words(language: str) -> SplitsText:
+    """Texts -> bytes, and the spans in them of what datatrove's splitter of the language makes words.
 
-        hash64: Callable[[bytes], int] = xxhash.xxh64_intdigest
-        return hash64
-    import hashlib
+    By `spacy_tokens.Cutter` where that is spaCy's rule tokenizer, else by the splitter itself.
+    """
+    from datatrove.utils.word_tokenizers import (  # type: ignore[import-untyped]
+        SpaCyTokenizer,
+        load_word_tokenizer,
+    )
+    from spacy.tokenizer import Tokenizer
 
-    return lambda data: int.from_bytes(hashlib.sha1(data).digest()[:8], "little")
+    splitter = load_word_tokenizer(language)
+    if type(splitter) is SpaCyTokenizer and type(splitter.tokenizer.tokenizer) is Tokenizer:
+        spans = Cutter(splitter.tokenizer.tokenizer).spans
+        return lambda data, offsets: (data, spans(data, offsets))
+
+    def split(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[Any], Spans]:
+        found = [
+            [word.encode() for word in splitter.word_tokenize(data[begin:end].tobytes().decode())]
+            for begin, end in itertools.pairwise(offsets)
+        ]
+        words = [word for of_one in found for word in of_one]
+        ends = np.cumsum([0, *map(len, words)]).astype(np.int64)
+        doc = np.cumsum([0, *map(len, found)]).astype(np.int64)
+        return np.frombuffer(b"".join(words) + b"\0", dtype=np.uint8), (doc, ends[:-1], ends[1:])
+
+    return split
 
 
 def missing_for_datatrove(stage: Minhash) -> list[MissingExtra]:
