@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ultraclean import storage
 from ultraclean.document import AT
-from ultraclean.memory import peak_bytes, reset_peak
+from ultraclean.memory import give_back, peak_bytes, reset_peak
 
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """Maps a picklable function over items on the executor; results in the order of items."""
@@ -319,6 +319,7 @@ def _run_task(
     if storage.exists(record):
         return dict(storage.read_json(record))
     started, used = time.perf_counter(), time.process_time()
+    give_back()  # a task is not to be charged for the one before
     reset_peak()
     given: Any = piece.tables(columns) if streamed else piece.read(columns)
     result = pa.table({}) if given is None else make(given).combine_chunks()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ultraclean import storage
+from ultraclean.llm.minicpm import MiniCPM, unknown
 from ultraclean.llm.protocol import Sampling, TeacherError
 from ultraclean.llm.scripted import Rule, Scripted
 from ultraclean.stage import Placement, Resources
@@ -36,11 +37,14 @@ class Teacher(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    engine: Annotated[Literal["openai", "vllm", "scripted"], Placement()] = Field(
+    engine: Annotated[Literal["openai", "vllm", "minicpm", "scripted"], Placement()] = Field(
         default="openai",
-        description="openai asks a server, vllm starts one, scripted answers by rule",
+        description="openai asks a server, vllm starts one, minicpm is our own inference in this process, "
+        "scripted answers by rule",
     )
-    model: str = Field(description="name of the model, as the server knows it")
+    model: str = Field(
+        description="name of the model, as the server knows it; minicpm: the folder of a checkpoint"
+    )
     sampling: Sampling = Field(default=Sampling(), description="how it decodes")
     extra_body: dict[str, Any] = Field(
         default_factory=dict, description="further fields of each request, as the server has them"
@@ -68,7 +72,9 @@ class Teacher(BaseModel):
         default=1, ge=1, description="vllm: GPUs per server"
     )
     gpus: Annotated[float | None, Placement()] = Field(
-        default=None, ge=0, description="vllm: GPUs per worker; None is servers x GPUs, 0 is a CPU"
+        default=None,
+        ge=0,
+        description="vllm: GPUs per worker; None is servers x GPUs, 0 is a CPU; minicpm: None is a CPU",
     )
     options: Annotated[dict[str, Any], Placement()] = Field(
         default_factory=dict,
@@ -116,6 +122,8 @@ class Teacher(BaseModel):
             raise ValueError("rules and recording belong to engine: scripted")
         if self.engine == "openai" and not self.base_url.startswith(("http://", "https://")):
             raise ValueError(f"base_url is {self.base_url!r}: it begins with http:// or https://")
+        if self.engine == "minicpm" and (lacking := unknown(self.sampling)):
+            raise ValueError(f"engine: minicpm has no {', '.join(lacking)}")
         if self.max_cost is not None and not (self.input_price or self.output_price):
             raise ValueError("max_cost needs input_price and output_price")
         return self
@@ -123,6 +131,8 @@ class Teacher(BaseModel):
     @property
     def resources(self) -> Resources:
         """What a worker with this teacher needs."""
+        if self.engine == "minicpm":
+            return Resources(cpus=1.0, gpus=self.gpus or 0.0, model=True)
         gpus = float(self.replicas * self.tensor_parallel) if self.gpus is None else self.gpus
         return Resources(cpus=1.0, gpus=gpus if self.engine == "vllm" else 0.0, model=True)
 
@@ -157,6 +167,8 @@ class Teacher(BaseModel):
     def _engine(self) -> Engine:
         if self.engine == "scripted":
             return Scripted(rules=self.rules, recording=self._recorded(), model=self.model)
+        if self.engine == "minicpm":
+            return MiniCPM(storage.expand(self.model), places=min(32, self.max_concurrency))
         client: dict[str, Any] = {
             "extra": self.extra_body,
             "max_concurrency": self.max_concurrency,

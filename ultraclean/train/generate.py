@@ -30,8 +30,8 @@ def generate_texts(
     """`generate_text` of many prompts, written together."""
     if not prompts:
         return []
-    ends = [i for i in map(tokenizer.token_to_id, ("</s>", END)) if i is not None]
-    requests = [Writing(_ids(tokenizer, prompt), stop=ends, **how) for prompt in prompts]
+    ends = end_ids(tokenizer)
+    requests = [Writing(prompt_ids(tokenizer, prompt), stop=ends, **how) for prompt in prompts]
     room = max(request.longest for request in requests)
     if room > (longest := model.config.max_position_embeddings):
         new = requests[0].max_tokens
@@ -42,7 +42,13 @@ def generate_texts(
     return [tokenizer.decode(ids, skip_special_tokens=True) for ids in engine.write(requests)]
 
 
-def _ids(tokenizer: Any, prompt: str | Sequence[Message]) -> list[int]:
+def end_ids(tokenizer: Any) -> list[int]:
+    """The ids that end an answer."""
+    return [i for i in map(tokenizer.token_to_id, ("</s>", END)) if i is not None]
+
+
+def prompt_ids(tokenizer: Any, prompt: str | Sequence[Message]) -> list[int]:
+    """The ids of a text, or of a dialogue that is open for the assistant's turn."""
     text = prompt if isinstance(prompt, str) else render(prompt, answer=True)
     begin = tokenizer.token_to_id(BEGIN)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids

@@ -43,6 +43,9 @@ _VERDICT: Final = pa.schema(
     ]
 )
 
+BLOCK: Final = 2**16
+"""Rows whose kept copies are looked up at once: where every document is a copy, those weigh more than the rows."""
+
 VERDICT_COLUMNS: Final = (
     AT,
     "kept",
@@ -170,6 +173,15 @@ def member_verdicts(group: Grouping, winners: Home, table: pa.Table) -> pa.Table
     if won is None or not rows.num_rows:
         return _VERDICT.empty_table()
     place = _match(won, rows)
+    blocks = [
+        _verdicts(rows.slice(start, BLOCK), won, place[start : start + BLOCK])
+        for start in range(0, rows.num_rows, BLOCK)
+    ]
+    return pa.concat_tables(blocks)
+
+
+def _verdicts(rows: pa.Table, won: pa.Table, place: NDArray[np.int64]) -> pa.Table:
+    """Of those rows whose group has the winner `won[place]`; -1 is none."""
     rows, won = rows.filter(pa.array(place >= 0)), won.take(pa.array(place[place >= 0]))
     kept = rows[AT].to_numpy() == won["winner_at"].to_numpy()
     return pa.table(
