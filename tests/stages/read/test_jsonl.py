@@ -299,3 +299,43 @@ def test_declared_types_are_checked() -> None:
         Jsonl(path="x", columns={"a": "int"})
     with pytest.raises(ValueError, match="the column name '_key' is taken"):
         Jsonl(path="x", columns={"_key": "string"})
+
+
+def test_lines_read_by_the_kernel_are_the_rows_of_the_parser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultrakernels import json_lines
+
+    lines = [
+        *(b'{"id": "%d", "text": "plain \\u00e9 %d"}' % (i, i) for i in range(1500)),
+        b'{"id": 7, "text": "number as id"}',
+        b'{"text": "no id", "url": null, "n": 12345678901234567890123}',
+        b'{"id": "a", "text": "x", "url": "u", "metadata": {"b": [1, {"text": "y"}]}, "n": 5}',
+        b'{"id": "a", "id": "b", "text": "twice"}',
+        b'{"id": "a", "text": null}',
+        b'{"id": "a", "text": "\\ud800"}',
+        b'{"id": "\\ud800", "text": "x"}',
+        b'{"id": "a", "text": "\xff"}',
+        b'{"id": "a", "text": "cut',
+        b"",
+        b'["text", "x"]',
+        b'{"te\\u0078t": "key with an escape"}',
+        b'{"n": "no number", "text": "x"}',
+        *(b'{"id": "%d", "text": "after"}' % i for i in range(700)),
+    ]
+    path = write(tmp_path, b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    stage = Jsonl(path=path, columns={"n": "int64"})
+    size = len(b"\r\n".join(lines)) + 3
+
+    by_kernel = [rows_of(stage), rows_of(stage, size // 7)]
+    real = json_lines.string_fields
+
+    def nothing(data: Any, keys: Any) -> Any:
+        found = real(data, keys)
+        found.sound[:] = False
+        return found
+
+    monkeypatch.setattr(json_lines, "string_fields", nothing)
+    by_parser = rows_of(stage)
+    assert by_kernel == [by_parser, by_parser]
+    assert sum(row["_error"] is not None for row in by_parser) == 7

@@ -13,11 +13,14 @@ import difflib
 import importlib.util
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
+import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from ultraclean import storage
@@ -119,6 +122,8 @@ class Rows:
         self._paths: list[str] = []
         self._positions: list[int] = []
         self._errors: list[str | None] = []
+        self._closed: list[pa.RecordBatch] = []
+        self._n_closed = 0
         self._bytes = 0
 
     def add(self, position: int, n_bytes: int, values: Mapping[str, Any]) -> None:
@@ -137,12 +142,63 @@ class Rows:
         self.add(position, 0, {"id": id})
         self._errors[-1] = message.encode("utf-8", "backslashreplace").decode()
 
+    def add_columns(
+        self,
+        positions: NDArray[np.int64],
+        n_bytes: int,
+        values: Sequence[Mapping[str, Any]],
+        strings: Mapping[str, pa.Array],
+    ) -> None:
+        """Documents whose columns `strings` are there already; where one is null, `values` counts."""
+        self._close()
+        arrays: dict[str, pa.Array] = {}
+        one = values[0] if all(each is values[0] for each in values) else None
+        for name, kind in self._types.items():
+            array = strings.get(name)
+            if array is None or array.null_count:
+                if one is not None and one.get(name) is None:
+                    others = pa.nulls(len(values), kind)
+                else:
+                    others = pa.array([each.get(name) for each in values], kind)
+                if array is None or array.null_count == len(array):
+                    array = others
+                elif others.null_count < len(others):
+                    array = pc.coalesce(array, others)
+            arrays[name] = array
+        if arrays["id"].null_count:
+            made_up = [f"{self.relative}#{position}" for position in positions.tolist()]
+            arrays["id"] = pc.coalesce(arrays["id"], pa.array(made_up, pa.string()))
+        arrays[PATH] = pa.repeat(self.relative, len(values))
+        arrays[POSITION] = pa.array(positions)
+        arrays[ERROR] = pa.nulls(len(values), pa.string())
+        self._closed.append(pa.RecordBatch.from_pydict(arrays))
+        self._n_closed += len(values)
+        self._bytes += n_bytes
+
+    @property
+    def room(self) -> int:
+        """Documents until the batch is full."""
+        return BATCH_ROWS - len(self._positions) - self._n_closed
+
+    @property
+    def room_bytes(self) -> int:
+        """Bytes until the batch is full."""
+        return BATCH_BYTES - self._bytes
+
     @property
     def full(self) -> bool:
-        return len(self._positions) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+        return self.room <= 0 or self.room_bytes <= 0
 
     def take(self) -> Iterator[Batch]:
         """The collected rows as a batch, if there are any; then it is empty again."""
+        self._close()
+        if self._closed:
+            pieces = self._closed
+            yield Batch(pieces[0] if len(pieces) == 1 else pa.concat_batches(pieces))
+        self._closed, self._n_closed, self._bytes = [], 0, 0
+
+    def _close(self) -> None:
+        """Makes arrays of what was added row by row."""
         if not self._positions:
             return
         arrays = {
@@ -151,9 +207,10 @@ class Rows:
         arrays[PATH] = pa.array(self._paths, pa.string())
         arrays[POSITION] = pa.array(self._positions, pa.int64())
         arrays[ERROR] = pa.array(self._errors, pa.string())
+        self._closed.append(pa.RecordBatch.from_pydict(arrays))
+        self._n_closed += len(self._positions)
         self._values = {name: [] for name in self._types}
-        self._paths, self._positions, self._errors, self._bytes = [], [], [], 0
-        yield Batch(pa.RecordBatch.from_pydict(arrays))
+        self._paths, self._positions, self._errors = [], [], []
 
 
 def columns_of(fields: dict[str, Any], source: Files) -> dict[str, Any]:

@@ -8,11 +8,15 @@ lines of the next intact gzip member. Blank lines are no rows. Of a key that occ
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
-from typing import IO, Any, ClassVar, Final
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
+import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ultraclean import storage
 from ultraclean.document import Batch
@@ -26,7 +30,13 @@ from ultraclean.stages.read.columns import (
 )
 from ultraclean.stages.read.compressed import BLOCK, DamagedError, blocks, compression
 
+if TYPE_CHECKING:
+    from ultrakernels.json_lines import Strings
+
 DEEPEST: Final = 200
+MOST_KNOWN: Final = 1000
+RUN: Final = 2**20
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class Jsonl(Files):
@@ -50,17 +60,87 @@ class Jsonl(Files):
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         rows = Rows(self.adds())
+        known: dict[bytes, dict[str, Any] | None] = {}
         for part in shard.parts:
             rows.relative = part.relative
             with storage.open_read(part.path) as stream:
-                for position, line in _lines(stream, part):
-                    if isinstance(line, DamagedError):
-                        rows.error(position, str(line))
-                    else:
-                        self._add(rows, position, line)
-                    if rows.full:
+                for position, found in _runs(stream, part):
+                    if isinstance(found, DamagedError):
+                        rows.error(position, str(found))
+                        continue
+                    for _ in self._add_lines(rows, position, found, part.stop, known):
                         yield from rows.take()
         yield from rows.take()
+
+    def _add_lines(
+        self,
+        rows: Rows,
+        position: int,
+        run: bytes,
+        stop: int | None,
+        known: dict[bytes, dict[str, Any] | None],
+    ) -> Iterator[None]:
+        """Adds the lines of a run that begin before `stop`; yields wherever a batch is full.
+
+        `known` remembers what was made of the rest of a line without its strings, which repeats.
+        """
+        from ultrakernels.json_lines import string_fields
+
+        if position == 0 and run.startswith(BYTE_ORDER_MARK):
+            end = run.find(b"\n") + 1 or len(run)
+            self._add(rows, 0, run[len(BYTE_ORDER_MARK) : end].removesuffix(b"\n"))
+            position, run = end, run[end:]
+        columns = {"text": self.text, "id": self.id, "url": self.url}
+        ours = {mine: theirs for mine, theirs in columns.items() if theirs is not None}
+        names = list(dict.fromkeys(ours.values()))
+        lines = string_fields(np.frombuffer(run, dtype=np.uint8), [name.encode() for name in names])
+        begins = np.append(0, lines.ends[:-1]) + position
+        n_lines = len(begins) if stop is None else int(np.searchsorted(begins, stop))
+        values = self._values_of(lines, n_lines, known)
+        at = 0
+        while at < n_lines:
+            if values[at] is None:
+                begin, end = int(begins[at]) - position, int(lines.ends[at])
+                self._add(rows, position + begin, run[begin:end].removesuffix(b"\n"))
+                at += 1
+            else:
+                first = at
+                enough = np.searchsorted(lines.ends, begins[at] - position + rows.room_bytes) + 1
+                most = min(n_lines, at + rows.room, int(enough))
+                while at < most and values[at] is not None:
+                    at += 1
+                n_bytes = int(lines.ends[at - 1] - begins[first] + position)
+                strings = {name: _strings(lines, k, first, at) for k, name in enumerate(names)}
+                found = {mine: strings[theirs] for mine, theirs in ours.items()}
+                rows.add_columns(begins[first:at], n_bytes, values[first:at], found)
+            if rows.full:
+                yield
+
+    def _values_of(
+        self, lines: Strings, n_lines: int, known: dict[bytes, dict[str, Any] | None]
+    ) -> list[Any]:
+        """The columns of each line but its strings; None of a line that is to be parsed whole."""
+        content, begin = lines.rest.tobytes(), 0
+        whole = ~lines.sound if self.text is None else ~(lines.sound & lines.found[0])
+        values: list[Any] = []
+        for end, is_whole in zip(lines.rest_ends[:n_lines].tolist(), whole.tolist(), strict=False):
+            rest = content[begin:end]
+            begin = end
+            if is_whole:
+                values.append(None)
+                continue
+            try:
+                values.append(known[rest])
+                continue
+            except KeyError:
+                pass
+            made = None
+            with contextlib.suppress(BadValueError):
+                made = columns_of(parse(rest), self)
+            values.append(made)
+            if len(known) < MOST_KNOWN:
+                known[rest] = made
+        return values
 
     def _add(self, rows: Rows, position: int, line: bytes) -> None:
         if not line or line.isspace():
@@ -118,17 +198,28 @@ def _start(line: bytes) -> str:
     return repr(line[:60].decode("utf-8", "replace"))
 
 
+def _strings(lines: Strings, key: int, first: int, last: int) -> pa.Array:
+    """The strings under a key of some lines, null where they have none."""
+    offsets = np.ascontiguousarray(lines.offsets[key, first : last + 1])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(lines.texts[key])]
+    array = pa.Array.from_buffers(pa.string(), last - first, buffers)
+    there = lines.found[key, first:last]
+    if not there.any():
+        return pa.nulls(last - first, pa.string())
+    return array if there.all() else pc.if_else(pa.array(there), array, None)
+
+
 def _is_compressed(path: str) -> bool:
     with storage.open_read(path) as stream:
         return compression(stream.read(4)) is not None
 
 
-def _lines(stream: IO[bytes], part: Part) -> Iterator[tuple[int, bytes | DamagedError]]:
-    """(offset, line) of the lines that start in the part; at damage (offset, what happened)."""
+def _runs(stream: IO[bytes], part: Part) -> Iterator[tuple[int, bytes | DamagedError]]:
+    """(offset, whole lines) from the part's first line on; at damage (offset, what happened)."""
     position = part.start
     source: Iterator[bytes | DamagedError]
     if part.start == 0:
-        source = blocks(stream)
+        source = _larger(blocks(stream))
     else:
         # the byte before decides whether a line starts right here
         position = part.start - 1
@@ -144,25 +235,49 @@ def _lines(stream: IO[bytes], part: Part) -> Iterator[tuple[int, bytes | Damaged
             position += n_held + 1
             held, n_held, skipping = [], 0, False
             continue
-        *ended, rest = block.split(b"\n")
-        for piece in ended:
-            n_line = n_held + len(piece)
+        at, last = 0, block.rfind(b"\n") + 1
+        first = block.find(b"\n") + 1
+        if first and (skipping or n_held + first - 1 > LARGEST_BYTES):
             if not skipping:
-                yield position, _whole(held, piece, n_line, position)
-            position += n_line + 1
-            held, n_held, skipping = [], 0, False
-            if part.stop is not None and position >= part.stop:
-                return
+                yield position, _too_large(n_held + first - 1)
+            position += n_held + first
+            held, n_held, skipping, at = [], 0, False, first
+        if last > at:
+            run = b"".join([*held, block[at:last]])
+            yield position, run
+            position += len(run)
+            held, n_held, at = [], 0, last
+        if part.stop is not None and position >= part.stop:
+            return
+        rest = block[at:]
         n_held += len(rest)
         # of a line that is too long only the length is of use
         if not skipping and n_held <= LARGEST_BYTES:
             held.append(rest)
-    if n_held and not skipping:
-        yield position, _whole(held, b"", n_held, position)
+    if n_held > LARGEST_BYTES and not skipping:
+        yield position, _too_large(n_held)
+    elif n_held and not skipping:
+        yield position, b"".join(held)
 
 
-def _whole(held: list[bytes], piece: bytes, n_line: int, position: int) -> bytes | DamagedError:
-    if n_line > LARGEST_BYTES:
-        return DamagedError(f"TooLarge: a line of {n_line:,} bytes")
-    line = b"".join([*held, piece]) if held else piece
-    return line.removeprefix(b"\xef\xbb\xbf") if position == 0 else line
+def _larger(source: Iterator[bytes | DamagedError]) -> Iterator[bytes | DamagedError]:
+    """Small blocks put together, so that a call of the kernel is worth its price."""
+    held: list[bytes] = []
+    n_held = 0
+    for block in source:
+        if not isinstance(block, DamagedError):
+            held.append(block)
+            n_held += len(block)
+            if n_held < RUN:
+                continue
+        if held:
+            yield b"".join(held)
+        held, n_held = [], 0
+        if isinstance(block, DamagedError):
+            yield block
+    if held:
+        yield b"".join(held)
+
+
+def _too_large(n_line: int) -> DamagedError:
+    return DamagedError(f"TooLarge: a line of {n_line:,} bytes")
