@@ -1,4 +1,4 @@
-"""Words between white space, as `str.split` sees it: where they are, and their bytes side by side.
+"""Words between white space, as `str.split` sees it: their bytes side by side, and what is measured of each.
 
 The bytes of a document's words are copied without the white space between them, so that the
 concatenation of any run of words is one slice.
@@ -12,9 +12,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ultrakernels.measure_words import BASE
 from ultrakernels.utf8 import decode
 
 Split = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]
+Measured = tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.uint8]]
 
 
 def reference(
@@ -39,83 +41,81 @@ def split_words(
     offsets: NDArray[np.int64],
     table: NDArray[np.uint8],
     space: int,
-) -> Split:
-    """(doc int64[n_docs + 1], n_bytes int32[n_words], joined uint8[bytes of all words]).
+) -> tuple[Split, Measured]:
+    """((doc int64[n_docs + 1], n_bytes int32[n_words], joined uint8[bytes of all words]), measured).
 
     Document i is data[offsets[i]:offsets[i + 1]] and has the words doc[i] to doc[i + 1]. A code
-    point c is white space where `table[c] & space`.
+    point c is white space where `table[c] & space`. `measured` is what `measure_words` says of them.
     """
-    doc, n_joined = _count(data, offsets, table, np.uint8(space))
-    n_bytes = np.empty(doc[-1], dtype=np.int32)
-    joined = np.empty(n_joined, dtype=np.uint8)
-    _fill(data, offsets, table, np.uint8(space), n_bytes, joined)
-    return doc, n_bytes, joined
+    n_most = int(offsets[-1] - offsets[0]) // 2 + len(offsets)
+    joined = np.empty(int(offsets[-1] - offsets[0]), dtype=np.uint8)
+    # What is not written to costs no memory; what was cut is copied, so that no word holds the rest.
+    n_bytes = np.empty(n_most, dtype=np.int32)
+    n_chars = np.empty(n_most, dtype=np.int32)
+    hashes = np.empty(n_most, dtype=np.uint64)
+    classes = np.empty(n_most, dtype=np.uint8)
+    doc, n_joined = _split(
+        data, offsets, table, np.uint8(space), joined, n_bytes, n_chars, hashes, classes
+    )
+    n = doc[-1]
+    measured = (n_chars[:n].copy(), hashes[:n].copy(), classes[:n].copy())
+    return (doc, n_bytes[:n].copy(), joined[:n_joined]), measured
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], table: NDArray[np.uint8], space: np.uint8
-) -> tuple[NDArray[np.int64], int]:
-    doc = np.zeros(len(offsets), dtype=np.int64)
-    n_words = 0
-    n_joined = 0
-    for row in range(len(offsets) - 1):
-        at, end = offsets[row], offsets[row + 1]
-        inside = False
-        while at < end:
-            byte = data[np.uint64(at)]
-            if byte < 0x80:
-                code, size = np.int64(byte), 1
-            else:
-                code, size = decode(data, at, end)
-            if table[np.uint64(code)] & space:
-                inside = False
-            else:
-                if not inside:
-                    n_words += 1
-                    inside = True
-                n_joined += size
-            at += size
-        doc[row + 1] = n_words
-    return doc, n_joined
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill(
+def _split(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     table: NDArray[np.uint8],
     space: np.uint8,
-    n_bytes: NDArray[np.int32],
     joined: NDArray[np.uint8],
-) -> None:
-    word = -1
-    put = 0
-    length = 0
+    n_bytes: NDArray[np.int32],
+    n_chars: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    classes: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], int]:
+    doc = np.zeros(len(offsets), dtype=np.int64)
+    base = np.uint64(BASE)
+    one = np.uint64(1)
+    word = np.uint64(0)
+    put = np.uint64(0)
     for row in range(len(offsets) - 1):
-        at, end = offsets[row], offsets[row + 1]
-        inside = False
+        at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         while at < end:
-            byte = data[np.uint64(at)]
-            if byte < 0x80:
-                code, size = np.int64(byte), 1
-            else:
-                code, size = decode(data, at, end)
-            if table[np.uint64(code)] & space:
-                if inside:
-                    n_bytes[word] = length
-                    inside = False
-                at += size
-                continue
-            if not inside:
-                word += 1
-                length = 0
-                inside = True
-            length += size
-            stop = at + size
-            while at < stop:
-                joined[np.uint64(put)] = data[np.uint64(at)]
-                put += 1
-                at += 1
-        if inside:
-            n_bytes[word] = length
+            start = put
+            value = np.uint64(0)
+            found = np.uint8(0)
+            n_wide = np.uint64(0)
+            while at < end:
+                byte = data[at]
+                if byte < 0x80:
+                    kind = table[np.uint64(byte)]
+                    at += one
+                    if kind & space:
+                        break
+                    joined[put] = byte
+                    put += one
+                    value = value * base + np.uint64(byte) + one
+                    found |= kind
+                    continue
+                code, size = decode(data, np.int64(at), np.int64(end))
+                kind = table[np.uint64(code)]
+                stop = at + np.uint64(size)
+                if kind & space:
+                    at = stop
+                    break
+                n_wide += np.uint64(size - 1)
+                found |= kind
+                while at < stop:
+                    joined[put] = data[at]
+                    value = value * base + np.uint64(data[at]) + one
+                    put += one
+                    at += one
+            if put > start:
+                n_bytes[word] = put - start
+                n_chars[word] = put - start - n_wide
+                hashes[word] = value
+                classes[word] = found
+                word += one
+        doc[row + 1] = word
+    return doc, np.int64(put)

@@ -85,7 +85,11 @@ def same(found: object, expected: object) -> None:
 
 def test_split_words(text: Utf8) -> None:
     arguments = (text.data, text.offsets, characters.table(), characters.SPACE)
-    same(split_words.split_words(*arguments), split_words.reference(*arguments))
+    split, measured = split_words.split_words(*arguments)
+    same(split, split_words.reference(*arguments))
+    _, n_bytes, joined = split
+    begin = np.cumsum(n_bytes, dtype=np.int64) - n_bytes
+    same(measured, measure_words.reference(joined, begin, n_bytes, arguments[2]))
 
 
 def test_measure_words(words: Words) -> None:
@@ -200,7 +204,7 @@ def test_bytes_that_are_not_utf8_stay_inside_the_buffer() -> None:
     data = np.frombuffer(b"".join(broken), dtype=np.uint8)
     offsets = np.cumsum([0, *map(len, broken)]).astype(np.int64)
     table = characters.table()
-    doc, n_bytes, joined = split_words.split_words(data, offsets, table, characters.SPACE)
+    (doc, n_bytes, joined), _ = split_words.split_words(data, offsets, table, characters.SPACE)
     assert np.diff(doc).tolist() == [1, 1, 2, 1, 2]
     assert n_bytes.sum() == len(joined) == len(data) - 2
     marks = line_marks.line_marks(data, offsets, table, characters.SPACE, characters.LINE_BREAK)

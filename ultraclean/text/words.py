@@ -93,7 +93,8 @@ def whitespace_words(column: pa.Array) -> Words:
     from ultrakernels.split_words import split_words
 
     text = utf8(column)
-    return _measured(*split_words(text.data, text.offsets, characters.table(), characters.SPACE))
+    split, measured = split_words(text.data, text.offsets, characters.table(), characters.SPACE)
+    return _words(*split, measured)
 
 
 def spacy_words(column: pa.Array) -> Words:
@@ -120,9 +121,8 @@ def n_plain_words(column: pa.Array) -> NDArray[np.int64]:
 
     text = utf8(column)
     spaces = characters.marked(" \n\r\t\v\f\0")
-    doc, n_bytes, joined = split_words(text.data, text.offsets, spaces, characters.MARKED)
-    begin = np.zeros(len(n_bytes), dtype=np.int64)
-    np.cumsum(n_bytes[:-1], dtype=np.int64, out=begin[1:])
+    (doc, n_bytes, joined), _ = split_words(text.data, text.offsets, spaces, characters.MARKED)
+    begin = _begin(n_bytes)
     lead = joined[begin]
     first = 1 + (lead >= 0xC0).astype(np.int32) + (lead >= 0xE0) + (lead >= 0xF0)
     first = np.minimum(first, n_bytes)
@@ -144,10 +144,23 @@ def _measured(
 ) -> Words:
     from ultrakernels.measure_words import measure_words
 
+    measured = measure_words(joined, _begin(n_bytes), n_bytes, characters.table())
+    return _words(doc, n_bytes, joined, measured)
+
+
+def _words(
+    doc: NDArray[np.int64],
+    n_bytes: NDArray[np.int32],
+    joined: NDArray[np.uint8],
+    measured: tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.uint8]],
+) -> Words:
+    return Words(joined, doc, _begin(n_bytes), n_bytes, *measured)
+
+
+def _begin(n_bytes: NDArray[np.int32]) -> NDArray[np.int64]:
     begin = np.zeros(len(n_bytes), dtype=np.int64)
     np.cumsum(n_bytes[:-1], dtype=np.int64, out=begin[1:])
-    measured = measure_words(joined, begin, n_bytes, characters.table())
-    return Words(joined, doc, begin, n_bytes, *measured)
+    return begin
 
 
 @dataclass(frozen=True, eq=False)
