@@ -41,8 +41,11 @@ PHRASES: Final = (
 _CAUSE_OF_PHRASE: Final = np.array([LOREM_IPSUM, JAVASCRIPT] + [POLICY] * 6)
 _TEXT: Final = np.frombuffer(b"".join(PHRASES), dtype=np.uint8)
 _ENDS: Final = np.cumsum([0, *map(len, PHRASES)])
-_FIRST: Final = np.zeros(256, dtype=np.bool_)
-_FIRST[[phrase[0] for phrase in PHRASES] + [phrase[0] - 32 for phrase in PHRASES]] = True
+_SECOND: Final = np.zeros(256, dtype=np.uint8)
+"""The letter that must follow a letter with which a phrase begins, in lower case; 0 where none begins."""
+for _phrase_of in PHRASES:
+    assert _SECOND[_phrase_of[0]] in (0, _phrase_of[1])
+    _SECOND[[_phrase_of[0], _phrase_of[0] - 32]] = _phrase_of[1]
 _EDIT: Final = np.frombuffer(b"edit]", dtype=np.uint8)
 _NEEDED: Final = np.frombuffer(b"citation needed]", dtype=np.uint8)
 
@@ -76,6 +79,13 @@ def _citation(data: Any, at: Any, stop: Any, table: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
+def _copy(data: Any, start: Any, stop: Any, out: Any, to: Any) -> None:
+    first, n, place = np.uint64(start), np.uint64(stop - start), np.uint64(to)
+    for k in range(n):
+        out[place + k] = data[first + k]
+
+
+@numba.njit(cache=True, nogil=True)
 def _phrase(data: Any, start: Any, stop: Any, wanted: Any) -> Any:
     """The first cause in order whose phrase data[start:stop] holds, N_CAUSES if none."""
     found = N_CAUSES
@@ -84,7 +94,7 @@ def _phrase(data: Any, start: Any, stop: Any, wanted: Any) -> Any:
         if byte == 123:
             if wanted[CURLY_BRACKET]:
                 found = min(found, CURLY_BRACKET)
-        elif _FIRST[byte]:
+        elif _SECOND[byte] and at + 1 < stop and data[at + 1] | 32 == _SECOND[byte]:
             for i in range(len(_ENDS) - 1):
                 cause = _CAUSE_OF_PHRASE[i]
                 length = _ENDS[i + 1] - _ENDS[i]
@@ -171,7 +181,7 @@ def sentence_lines(
             first, last = stop, at
             n_words = chars = longest = 0
             size = 1
-            ended = False
+            ended = bracket = False
             while at < stop and not ended:
                 byte = data[np.uint64(at)]
                 if byte < 0x80:
@@ -191,6 +201,7 @@ def sentence_lines(
                     if chars == 0:
                         n_words += 1
                     chars += 1
+                    bracket |= byte == 91
                     longest = max(longest, chars)
                     first = min(first, at)
                     last = at + size
@@ -211,8 +222,12 @@ def sentence_lines(
             line = to
             if cause == KEPT:
                 k = first
+                if not (cut_citations and bracket):
+                    _copy(data, first, last, out, to)
+                    to += last - first
+                    k = last
                 while k < last:
-                    if cut_citations and data[k] == 91:
+                    if data[k] == 91:
                         length = _citation(data, k, last, table)
                         if length:
                             k += length
