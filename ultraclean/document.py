@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -85,9 +86,12 @@ class Batch:
         `make` must be a module-level function or a hashable value that compares by meaning.
         """
         key = (column, make)
-        if key not in self._views:
-            self._views[key] = make(self[column])
-        return self._views[key]  # type: ignore[no-any-return]
+        found = self._views.get(key)
+        if found is None:
+            found = self._views[key] = make(self[column])
+        elif isinstance(found, _Filtered):
+            found = self._views[key] = found.view.filter(found.keep)
+        return found  # type: ignore[no-any-return]
 
     def with_columns(self, columns: Mapping[str, pa.Array | list[Any] | NDArray[Any]]) -> Batch:
         """This batch with columns added or rewritten; each must have one value per row."""
@@ -116,14 +120,30 @@ class Batch:
         if keep.all():
             return self
         views = {
-            key: view.filter(keep)
+            key: _Filtered.of(view, keep)
             for key, view in self._views.items()
-            if isinstance(view, Filterable)
+            if isinstance(view, Filterable | _Filtered)
         }
         return Batch(self.data.filter(pa.array(keep)), views)
 
     def slice(self, start: int, length: int) -> Batch:
         return Batch(self.data.slice(start, length))
+
+
+@dataclass(frozen=True, eq=False)
+class _Filtered:
+    """A view of which the rows in `keep` are left, once somebody asks for it."""
+
+    view: Filterable
+    keep: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, view: Filterable | _Filtered, keep: NDArray[np.bool_]) -> Self:
+        if not isinstance(view, _Filtered):
+            return cls(view, keep)
+        both = view.keep.copy()
+        both[both] = keep
+        return cls(view.view, both)
 
 
 def texts(column: pa.Array) -> list[str]:

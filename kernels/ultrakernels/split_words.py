@@ -49,7 +49,7 @@ def split_words(
     """
     n_most = int(offsets[-1] - offsets[0]) // 2 + len(offsets)
     joined = np.empty(int(offsets[-1] - offsets[0]), dtype=np.uint8)
-    # What is not written to costs no memory; what was cut is copied, so that no word holds the rest.
+    # What is never written to costs no memory.
     n_bytes = np.empty(n_most, dtype=np.int32)
     n_chars = np.empty(n_most, dtype=np.int32)
     hashes = np.empty(n_most, dtype=np.uint64)
@@ -58,8 +58,7 @@ def split_words(
         data, offsets, table, np.uint8(space), joined, n_bytes, n_chars, hashes, classes
     )
     n = doc[-1]
-    measured = (n_chars[:n].copy(), hashes[:n].copy(), classes[:n].copy())
-    return (doc, n_bytes[:n].copy(), joined[:n_joined]), measured
+    return (doc, n_bytes[:n], joined[:n_joined]), (n_chars[:n], hashes[:n], classes[:n])
 
 
 @numba.njit(cache=True, nogil=True)
