@@ -33,6 +33,8 @@ Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """Maps a picklable function over items on the executor; results in the order of items."""
 
 
+UNPACKED = 12
+"""Memory of a task per byte of a step's output: unpacked, sorted by partition, and written again."""
 GROUP_BYTES = 4 * 8 * 2**20
 """What a row group of sketches costs a task at most: 8 MiB (`rowgroups`), read, sorted and written."""
 
@@ -214,8 +216,29 @@ class Sketches:
         n_shards = len(self.row_counts) if n_shards is None else n_shards
         n_groups = min(n_shards, 1024)
         by = functools.partial(shard_group, n_shards, n_groups)
-        groups = self.step(name, identity, inputs=pieces, by=by, n_partitions=n_groups)
+        inputs = self.apart(pieces)
+        groups = self.step(name, identity, inputs=inputs, by=by, n_partitions=n_groups)
         return Home(tuple(groups), n_shards)
+
+    def apart(self, pieces: Sequence[Readable]) -> list[Readable]:
+        """Pieces of steps cut to what a task may hold, for steps that look at each row by itself."""
+        cut: list[Readable] = []
+        for piece in pieces:
+            ranges = piece.ranges if isinstance(piece, Piece) and not piece.groups else ()
+            n_bytes = sum(stop - start for _, start, stop in ranges)
+            if n_bytes * UNPACKED <= self.memory_bytes:
+                cut.append(piece)
+                continue
+            held: list[tuple[str, int, int]] = []
+            held_bytes = 0
+            for number, (path, start, stop) in enumerate(ranges, 1):
+                held.append((path, start, stop))
+                held_bytes += stop - start
+                if held_bytes * UNPACKED > self.memory_bytes or number == len(ranges):
+                    n_rows = max(1, round(piece.n_rows * held_bytes / n_bytes))  # an estimate
+                    cut.append(Piece((), n_rows, tuple(held)))
+                    held, held_bytes = [], 0
+        return cut
 
     def verdicts(self, name: str, pieces: Sequence[Readable]) -> None:
         """Shuffles verdict rows (with `_at`) home to their shards; the last step of a `resolve`."""

@@ -234,7 +234,9 @@ def byte_rows(column: pa.ChunkedArray) -> NDArray[np.uint8]:
 def count_groups(sketches: Sketches, verdicts: list[Piece]) -> dict[str, Any]:
     """How many clusters there are, of which sizes, and how many documents they lose."""
     counts = sketches.collect(
-        sketches.step("sizes", size_counts, inputs=verdicts, columns=["kept", "cluster_size"])
+        sketches.step(
+            "sizes", size_counts, inputs=sketches.apart(verdicts), columns=["kept", "cluster_size"]
+        )
     )
     sizes: dict[int, int] = {}
     for size, n in zip(*(counts[name].to_pylist() for name in ("size", "n")), strict=True) if counts else ():  # fmt: skip

@@ -324,7 +324,7 @@ class Minhash(Barrier):
         group = functools.partial(by_root, labels)
         verdicts = kept.election(sketches, group, columns, n_bytes)
         own = functools.partial(with_corpus, len(sketches.row_counts), ())
-        final = [*sketches.step("origins", own, inputs=verdicts), *gone]
+        final = [*sketches.step("origins", own, inputs=sketches.apart(verdicts)), *gone]
         sketches.verdicts("verdicts", final)
         card = {**kept.count_groups(sketches, final), "work": work}
         return self._with_origins(sketches, final, corpora, card)
@@ -346,7 +346,9 @@ class Minhash(Barrier):
         verdicts = kept.election(sketches, group, columns, n_bytes, old)
         of_parts = tuple(part.corpus for part in old)
         final = sketches.step(
-            "origins", functools.partial(with_corpus, n_shards, of_parts), inputs=verdicts
+            "origins",
+            functools.partial(with_corpus, n_shards, of_parts),
+            inputs=sketches.apart(verdicts),
         )
         sketches.verdicts("verdicts", final)
         card = {**kept.count_groups(sketches, final), "work": work}
@@ -360,7 +362,9 @@ class Minhash(Barrier):
         card: dict[str, Any],
     ) -> dict[str, Any]:
         """The card with what indexes have to do with it."""
-        by_corpus = sketches.collect(sketches.step("by-corpus", count_by_corpus, inputs=final))
+        by_corpus = sketches.collect(
+            sketches.step("by-corpus", count_by_corpus, inputs=sketches.apart(final))
+        )
         lost = 0 if by_corpus is None else pc.sum(by_corpus["n"]).as_py()
         found = [{"name": one["name"], "documents": one["documents"]} for one in corpora]
         told = {"against": found, "dropped_by_index": lost} if corpora else {}

@@ -31,7 +31,8 @@ _NAMES: Final = ("kept", "same_as", "similarity", "cluster_size", "kept_at", "es
 def collapse(sketches: Sketches, columns: list[str], n_shards: int) -> tuple[Home, int]:
     """(rows of documents that are not alone with their set, how many documents are not the first)."""
     pieces = kept.election(sketches, by_set, [*columns, SET], bytes_per_row=250)
-    counted = sketches.collect(sketches.step("twins-counted", count_twins, inputs=pieces))
+    apart = sketches.apart(pieces)
+    counted = sketches.collect(sketches.step("twins-counted", count_twins, inputs=apart))
     n_twins = 0 if counted is None else pc.sum(counted["n"]).as_py()
     return sketches.home("twins-home", pieces, n_shards), n_twins
 

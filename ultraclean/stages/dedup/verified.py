@@ -86,12 +86,14 @@ def verify(
     heads = sketches.step(
         "heads",
         verdict_columns,
-        inputs=decided,
+        inputs=sketches.apart(decided),
         by=functools.partial(head_partition, n_heads),
         n_partitions=n_heads,
     )
     verdicts = sketches.step("sizes-of-heads", with_sizes, inputs=heads)
-    compared = sketches.collect(sketches.step("compared", count_pairs, inputs=verdicts))
+    compared = sketches.collect(
+        sketches.step("compared", count_pairs, inputs=sketches.apart(verdicts))
+    )
     if compared is not None:
         counts |= {name: pc.sum(compared[name]).as_py() for name in compared.column_names}
     return verdicts, counts
