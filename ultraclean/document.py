@@ -86,7 +86,7 @@ class Batch:
         `make` must be a module-level function or a hashable value that compares by meaning.
         """
         key = (column, make)
-        found = self._views.get(key)
+        found: Any = self._views.get(key)
         if found is None:
             found = self._views[key] = make(self[column])
         elif isinstance(found, _Filtered):

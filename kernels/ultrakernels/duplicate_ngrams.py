@@ -124,7 +124,7 @@ def _flagged(
     for i in range(n_grams):
         at = ((sums[i + n] - sums[i]) * power[i]) >> shift
         met = np.uint8(flags[at] > 0)
-        shared += met
+        shared += int(met)
         flags[at] = np.uint8(1) + met
     return shared
 

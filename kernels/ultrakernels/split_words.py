@@ -97,7 +97,7 @@ def _split(
                     value = value * base + np.uint64(byte) + one
                     found |= kind
                     continue
-                code, size = decode(data, np.int64(at), np.int64(end))
+                code, size = decode(data, int(at), int(end))
                 kind = table[np.uint64(code)]
                 stop = at + np.uint64(size)
                 if kind & space:
@@ -117,4 +117,4 @@ def _split(
                 classes[word] = found
                 word += one
         doc[row + 1] = word
-    return doc, np.int64(put)
+    return doc, int(put)
