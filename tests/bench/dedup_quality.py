@@ -16,7 +16,7 @@ import random
 import re
 import shutil
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from ultrakernels import minhash as kernel
 from ultrakernels.shingles import shingle_sets
 
 from ultraclean import Pipeline, read, write
+from ultraclean.document import Batch
 from ultraclean.inputs import Shard
 from ultraclean.stages.dedup.minhash import Minhash
 from ultraclean.stages.read.warc import Warc
+from ultraclean.stages.score.language import Language
 
 BANDS, ROWS = 14, 8
 PER_BUCKET = 2000
@@ -49,6 +51,8 @@ def main() -> None:
     good &= chains(arguments.folder)
     good &= articles(arguments.folder, arguments.data / "dedup")
     good &= levels(arguments.folder, arguments.data / "labels")
+    good &= translations(arguments.folder, arguments.data / "langid", arguments.warcs)
+    good &= translations(arguments.folder, arguments.data / "langid", arguments.warcs)
     good &= against_brute_force(arguments.folder, list(pages.values())[:3000])
     sys.exit(0 if good else 1)
 
@@ -57,19 +61,25 @@ def main() -> None:
 
 
 def releases(warcs: Path) -> dict[tuple[str, str], str]:
-    """(package, path in it) -> text of kernel and Boost pages, tags cut out roughly."""
+    """(package, path in it) -> text of kernel and Boost pages."""
+    found = pages_of(warcs, r"(linux-doc-[\d.]+|libboost[\d.]+-doc)/(.*)")
+    inner = r"(linux-doc|libboost)[-\d.]*(-doc)?"
+    return {(package, re.sub(inner, "", path)): text for (package, path), text in found.items()}
+
+
+def pages_of(warcs: Path, pattern: str) -> dict[tuple[str, str], str]:
+    """The two groups of the pattern in the address -> text of a page, tags cut out roughly."""
     found: dict[tuple[str, str], str] = {}
     for path in sorted(warcs.glob("*.warc.gz")):
         source = Warc(path=str(path))
         parts = tuple(part for one in source.inputs() for part in source.split(one, 2**30))
         for batch in source.read(Shard(0, parts)):
             for url, raw in zip(batch["url"].to_pylist(), batch["html"].to_pylist(), strict=True):
-                name = re.search(r"(linux-doc-[\d.]+|libboost[\d.]+-doc)/(.*)", url or "")
+                name = re.search(pattern, url or "")
                 if name and raw:
                     html = raw.decode("utf-8", "ignore")
                     page = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>|&#?\w+;", " ", html)
-                    inner = re.sub(r"(linux-doc|libboost)[-\d.]*(-doc)?", "", name[2])
-                    found[name[1], inner] = " ".join(page.split())[:20_000]
+                    found[name[1], name[2]] = " ".join(page.split())[:20_000]
     return found
 
 
@@ -169,16 +179,21 @@ def run(
     return card, [int(row) for _, row in kept], {int(row): number[of] for _, row, of in gone}
 
 
-def chains(folder: Path) -> bool:
-    """A~B~C~...: each an edit of the one before, the ends unrelated."""
+def chain_texts() -> list[str]:
+    """50 chains of 40, A~B~C~...: each an edit of the one before, the ends unrelated."""
     draw = random.Random(3)
-    texts, sets = [], []
+    texts = []
     for _ in range(50):
         words = [f"w{draw.randrange(10**6)}" for _ in range(300)]
         for _ in range(40):
             texts.append(" ".join(words))
             for _ in range(6):
                 words[draw.randrange(len(words))] = f"w{draw.randrange(10**6)}"
+    return texts
+
+
+def chains(folder: Path) -> bool:
+    texts = chain_texts()
     sets = [set(found) for found in shingle_sets(pa.array(texts), 5).to_pylist()]
     print(
         "\n| 50 chains of 40 | dropped | of them unrelated (Jaccard to the kept copy < 0.7) |\n|---|---|---|"
@@ -218,6 +233,32 @@ def levels(folder: Path, labels: Path) -> bool:
     _, kept, copies = run(folder, "onestop", texts, Minhash(verify=0.7))
     print(f"\nreading levels: {len(kept)} of {len(texts)} kept, {len(copies)} merged")
     return not copies
+
+
+def translations(folder: Path, langid: Path, warcs: Path) -> bool:
+    """The declaration of human rights, and pages of a program's help in three languages: none may merge."""
+    with gzip.open(langid / "udhr.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    _, kept, copies = run(
+        folder, "declarations", [row["text"] for row in rows], Minhash(verify=0.7)
+    )
+    print(f"\ntranslations: {len(kept)} of {len(rows)} declarations kept, {len(copies)} merged")
+    found = pages_of(warcs, r"libreoffice/help/(en-US|de|zh-CN)/(text/.*)")
+    named = Language().open()(Batch.of(text=list(found.values())))["language"].to_pylist()
+    # Many a page of the Chinese help is English still: such a page is a copy and no translation.
+    translated = [
+        name for name, language in zip(found, named, strict=True) if language == name[0][:2]
+    ]
+    n_languages = Counter(path for _, path in translated)
+    shared = [name for name in translated if n_languages[name[1]] > 1]
+    texts = [found[name] for name in shared]
+    _, kept, merged = run(folder, "help", texts, Minhash(verify=0.7))
+    across = {a: b for a, b in merged.items() if shared[a][0] != shared[b][0]}
+    print(
+        f"help pages in two or three languages: {len(kept)} of {len(texts)} kept, {len(merged)} merged, "
+        f"{len(across)} with a page of another language"
+    )
+    return not copies and not across
 
 
 def against_brute_force(folder: Path, texts: list[str]) -> bool:
