@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from ultraclean import Pipeline, read, write
 from ultraclean.engine import run
@@ -55,6 +57,29 @@ def test_a_document_far_larger_than_a_task(run_barrier: RunBarrier) -> None:
     assert result.keep.count(False) == 1
     assert result.keep[0]
     assert 0.99 < max(s for s in result.similarity if s == s) < 1  # noqa: PLR0124 - NaN is not itself
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["words", "one word again and again", "one word"])
+def test_documents_of_200_mb(run_barrier: RunBarrier, kind: str) -> None:
+    """Two of them and a small one: time and memory grow with the text, and the verdicts are right."""
+    n_bytes = 200_000_000
+    if kind == "words":
+        words = np.random.default_rng(1).integers(10**6, 10**7, n_bytes // 8).astype("U7").tolist()
+        one = " ".join(words)
+        words[1000] = "edited"
+        other = " ".join(words)
+    elif kind == "one word":  # fewer words than a shingle has
+        one, other = "x" * n_bytes, "y" * n_bytes
+    else:
+        one, other = "again " * (n_bytes // 6), "again " * (n_bytes // 6 - 1)
+    texts = pa.array(["a small document with some words in it", one, other], pa.large_string())
+    result = run_barrier(STAGE, pa.table({"text": texts}))
+    assert result.keep[0]
+    assert result.card["too_short"] == 2 * (kind == "one word")
+    assert result.keep.count(False) == (kind != "one word")
+    if kind == "words":
+        assert 0.999999 < max(s for s in result.similarity if s == s) < 1  # noqa: PLR0124 - NaN is not itself
 
 
 def test_ids_need_not_differ(tmp_path: Path) -> None:
