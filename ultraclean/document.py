@@ -153,14 +153,20 @@ def texts(column: pa.Array) -> list[str]:
 
 def n_chars(column: pa.Array) -> NDArray[np.int64]:
     """A view: length in code points, int64[n_docs], null as 0."""
-    lengths = pc.fill_null(pc.utf8_length(column), 0)
+    lengths = pc.fill_null(pc.utf8_length(_measurable(column)), 0)
     return np.asarray(lengths.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def n_bytes(column: pa.Array) -> NDArray[np.int64]:
     """A view: length in UTF-8 bytes, int64[n_docs], null as 0."""
-    lengths = pc.fill_null(pc.binary_length(column), 0)
+    lengths = pc.fill_null(pc.binary_length(_measurable(column)), 0)
     return np.asarray(lengths.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _measurable(column: pa.Array) -> pa.Array:
+    """The column as a type that Arrow has lengths for, which views and dictionaries are not."""
+    kinds = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+    return column if column.type in kinds else column.cast(pa.large_string())
 
 
 # --- identity ---------------------------------------------------------------------------------

@@ -56,11 +56,11 @@ for _kind, _ranges in ((0, SEPARATES), (2, ALONE)):
 
 def text_buffers(column: pa.Array) -> tuple[NDArray[np.int64], Bytes]:
     """A string column as (offsets int64[n_docs + 1], bytes), without a copy of the text; null is empty."""
-    if column.null_count:
-        column = pc.fill_null(column, "")
     large = pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
     if not (large or pa.types.is_string(column.type) or pa.types.is_binary(column.type)):
         column, large = column.cast(pa.large_string()), True
+    if column.null_count:
+        column = pc.fill_null(column, "")
     if not len(column):
         return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8)
     _, offsets, data = column.buffers()

@@ -32,6 +32,7 @@ LOOPS = {
     "unicode": "Unicode repair in datatrove's configuration",
     "files": "reading",
     "pipeline": "the whole pipeline, Parquet to Parquet",
+    "growth": "cost against number and length of documents",
 }
 DOCUMENT = ROOT / "docs" / "performance.md"
 
