@@ -137,6 +137,8 @@ def test_a_worker_killed_in_one_step(nodes: tuple[Path, Strike], step: str) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["sketch", "winners", "meet", "settle", "large-sweep", "answer"])
+@pytest.mark.parametrize(
+    "step", ["sketch", "winners", "meet", "settle", "large-sweep", "answer", "apply"]
+)
 def test_a_node_killed_in_a_step(nodes: tuple[Path, Strike], step: str) -> None:
     check(nodes, f"node-{step}", "node", [step])
