@@ -221,7 +221,8 @@ def plain_text(warcs: list[Path], target: Path) -> None:
             parts = [part for found in source.inputs() for part in source.split(found, 2**30)]
             for batch in source.read(Shard(0, tuple(parts))):
                 for html in batch["html"].to_pylist():
-                    page = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>|&#?\w+;", " ", html or "")
+                    text = (html or b"").decode("utf-8", "ignore")
+                    page = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>|&#?\w+;", " ", text)
                     line = " ".join(page.split()).encode("ascii", "ignore")
                     file.write(line + b" ")
                     n_bytes += len(line)
