@@ -245,7 +245,8 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=256 * 2**20, help="memory_bytes of a task")
     arguments = parser.parse_args()
     if arguments.what == "table":
-        print(table([json.loads(Path(path).read_text()) for path in arguments.rest]))
+        runs = [json.loads(Path(path).read_text()) for path in arguments.rest]
+        print(f"{table(runs)}\n\n{steps_table(runs)}")
         return
     total = int(float(arguments.rest[0]))
     name = f"{arguments.what}-{total:.0e}-{arguments.nodes}x{arguments.workers}"
@@ -313,6 +314,28 @@ def table(runs: list[dict[str, Any]]) -> str:
             f"| {max(step['peak_bytes'] for step in steps) / 2**20:.0f} MiB "
             f"| {shuffled / 1e9:.2f} GB | {shuffled / run['documents']:.0f} B |"
         )
+    return "\n".join(lines)
+
+
+def steps_table(runs: list[dict[str, Any]]) -> str:
+    """Of each step of each run: tasks, CPU seconds, most memory of a task, bytes per document."""
+    runs = sorted(runs, key=lambda run: (run["name"].split("-")[0], run["documents"]))
+    names = list(dict.fromkeys(step["step"] for run in runs for step in run["steps"]))
+    lines = [
+        f"| step | {' | '.join(run['name'] for run in runs)} |",
+        "|---" * (len(runs) + 1) + "|",
+    ]
+    for name in names:
+        cells = []
+        for run in runs:
+            step = next((one for one in run["steps"] if one["step"] == name), None)
+            cells.append(
+                "-"
+                if step is None
+                else f"{step['tasks']}, {step['cpu_seconds']:.0f} s, {step['peak_bytes'] / 2**20:.0f} MiB, "
+                f"{step['bytes'] / run['documents']:.0f} B"
+            )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -121,7 +121,8 @@ def election(
         "winners-home", sketches.step("winners", best_of_all, inputs=candidates), n_shards
     )
     members = functools.partial(member_verdicts, group, winners)
-    return sketches.step("members", members, columns=columns, bytes_per_row=2 * bytes_per_row)
+    # where every document is a copy, a row is held four times: read, grouped, with its winner, as a verdict
+    return sketches.step("members", members, columns=columns, bytes_per_row=4 * bytes_per_row)
 
 
 def group_partition(n_partitions: int, table: pa.Table) -> NDArray[np.int64]:
