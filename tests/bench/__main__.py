@@ -33,6 +33,7 @@ LOOPS = {
     "files": "reading",
     "pipeline": "the whole pipeline, Parquet to Parquet",
     "growth": "cost against number and length of documents",
+    "overhead": "what Ray adds to the same work in one process",
 }
 DOCUMENT = ROOT / "docs" / "performance.md"
 
