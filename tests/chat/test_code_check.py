@@ -20,7 +20,7 @@ from ultrachat.sandbox import Limits
 SEED = random.SystemRandom().randrange(2**32)
 no_sandbox = sandbox.available()
 needs_sandbox = pytest.mark.skipif(no_sandbox is not None, reason=f"no sandbox: {no_sandbox}")
-QUICK = Limits(time_s=3)
+QUICK = Limits(time_s=8)
 
 
 @needs_sandbox

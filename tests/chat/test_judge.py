@@ -85,7 +85,7 @@ def test_scores_reasons_and_columns() -> None:
     (bad,) = json.loads(decision.columns["judgement"][1].as_py())
     assert bad["judge"] == "one" and bad["errors"][0]["reduction"] == 5
     assert decision.found == {"judgements": 6, "malformed_schema": 2, "malformed_refused": 1}  # fmt: skip
-    assert stage.card(7, decision.found)["malformed_schema"] == 1
+    assert stage.card(7, decision.found)["malformed_schema"] == 2
     assert stage.card(2, {"judgements": 2, "malformed_schema": 2})["alarms"]
     empty = judged(stage, batch.slice(0, 0), script)
     assert empty.columns["judgement"].type == pa.string() and not len(empty.code)

@@ -108,10 +108,13 @@ def election(
     `old` documents take part, as shards after the sketches' own, and get no verdict.
     """
     n_partitions = sketches.partitions_for(bytes_per_row)
+    # Where every document is a copy a row is held four times: read, grouped, with its winner, as a verdict.
+    # Both steps over the sketches are cut alike: replies come home to the rows that were sent.
+    n_bytes = 4 * bytes_per_row
     candidates = sketches.step(
         "candidates",
         functools.partial(best_here, group),
-        inputs=[*sketches.packed(2 * bytes_per_row), *old],
+        inputs=[*sketches.packed(n_bytes), *old],
         by=functools.partial(group_partition, n_partitions),
         n_partitions=n_partitions,
         columns=columns,
@@ -121,8 +124,7 @@ def election(
         "winners-home", sketches.step("winners", best_of_all, inputs=candidates), n_shards
     )
     members = functools.partial(member_verdicts, group, winners)
-    # where every document is a copy, a row is held four times: read, grouped, with its winner, as a verdict
-    return sketches.step("members", members, columns=columns, bytes_per_row=4 * bytes_per_row)
+    return sketches.step("members", members, columns=columns, bytes_per_row=n_bytes)
 
 
 def group_partition(n_partitions: int, table: pa.Table) -> NDArray[np.int64]:
