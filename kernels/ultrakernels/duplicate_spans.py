@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ultrakernels.wide import hash_span, n_code_points, same_span
+
 Repeated = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -69,44 +71,24 @@ def duplicate_spans(
         mask -= 1
         slots[: mask + 1] = -1
         for span in range(doc[row], doc[row + 1]):
-            value = _hash(data, begin[span], end[span])
+            value = hash_span(data, begin[span], end[span])
+            size = end[span] - begin[span]
             slot = np.int64(value & np.uint64(mask))
             seen = False
             while slots[slot] >= 0:
                 other = slots[slot]
-                if hashes[slot] == value and _same(
-                    data, begin[other], end[other], begin[span], end[span]
-                ):
-                    seen = True
-                    break
+                if hashes[slot] == value and end[other] - begin[other] == size:
+                    seen = same_span(data, begin[other], begin[span], size)
+                    if seen:
+                        break
                 slot = (slot + 1) & mask
             if seen:
                 times = 2 if firsts and not again[slot] else 1
                 again[slot] = True
                 spans[row] += times
-                for at in range(begin[span], end[span]):
-                    chars[row] += times * ((data[at] & 0xC0) != 0x80)
+                chars[row] += times * n_code_points(data, begin[span], end[span])
             else:
                 slots[slot] = span
                 hashes[slot] = value
                 again[slot] = False
     return spans, chars
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _hash(data: NDArray[np.uint8], start: int, stop: int) -> np.uint64:
-    value = np.uint64(stop - start)
-    for at in range(start, stop):
-        value = (value ^ np.uint64(data[at])) * np.uint64(0x9E3779B97F4A7C15)
-        value ^= value >> np.uint64(29)
-    return value ^ (value >> np.uint64(32))
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _same(data: NDArray[np.uint8], a: int, a_end: int, b: int, b_end: int) -> bool:
-    if a_end - a != b_end - b:
-        return False
-    for k in range(a_end - a):  # noqa: SIM110 (numba has no all)
-        if data[a + k] != data[b + k]:
-            return False
-    return True

@@ -8,6 +8,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ultrakernels.wide import find_byte
+
 Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -52,13 +54,12 @@ def _count(
     n_spans = 0
     for row in range(len(start)):
         n_spans += 1
-        run = 0
-        for at in range(start[row], stop[row]):
-            if data[at] == 10:
-                run += 1
-                n_spans += run == min_run
-            else:
-                run = 0
+        at = find_byte(data, start[row], stop[row], 10)
+        while at < stop[row]:
+            run = at
+            at = _after(data, at, stop[row])
+            n_spans += at - run >= min_run
+            at = find_byte(data, at, stop[row], 10)
         doc[row + 1] = n_spans
     return doc
 
@@ -75,19 +76,22 @@ def _fill(
     span = 0
     for row in range(len(start)):
         begin[span] = start[row]
-        run = 0
-        for at in range(start[row], stop[row]):
-            if data[at] == 10:
-                run += 1
-                continue
-            if run >= min_run:
-                end[span] = at - run
+        at = find_byte(data, start[row], stop[row], 10)
+        while at < stop[row]:
+            run = at
+            at = _after(data, at, stop[row])
+            if at - run >= min_run:
+                end[span] = run
                 span += 1
                 begin[span] = at
-            run = 0
-        if run >= min_run:
-            end[span] = stop[row] - run
-            span += 1
-            begin[span] = stop[row]
+            at = find_byte(data, at, stop[row], 10)
         end[span] = stop[row]
         span += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _after(data: NDArray[np.uint8], at: int, stop: int) -> int:
+    """Where the run of newlines at `at` ends."""
+    while at < stop and data[at] == 10:
+        at += 1
+    return at

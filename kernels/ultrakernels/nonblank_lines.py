@@ -6,9 +6,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ultrakernels.utf8 import decode
-
-NEWLINE = np.uint8(10)
+from ultrakernels.utf8 import after_kind, decode, last_start
+from ultrakernels.wide import find_byte, n_code_points
 
 Lines = tuple[
     NDArray[np.int64],
@@ -24,6 +23,7 @@ def reference(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     table: NDArray[np.uint8],
+    leads: NDArray[np.uint8],
     space: int,
     mark: int,
 ) -> Lines:
@@ -57,35 +57,36 @@ def nonblank_lines(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     table: NDArray[np.uint8],
+    leads: NDArray[np.uint8],
     space: int,
     mark: int,
 ) -> Lines:
     """Lines between `\\n` that hold more than white space, as they are (nothing is stripped).
 
+    `leads[b]` is the union of `table[c]` over the code points c that begin with byte b. Gives
     (doc int64[n_docs + 1], begin, end, n_chars int64[n_lines], marked bool[n_lines] (the last
     code point c of the line has `table[c] & mark`), n_newlines int64[n_docs]).
     """
-    n_newlines = np.zeros(len(offsets) - 1, dtype=np.int64)
-    _count_newlines(data, offsets, n_newlines)
+    n_newlines = _count_newlines(data, offsets)
     most = int(n_newlines.sum()) + len(n_newlines)
     begin = np.empty(most, dtype=np.int64)
     end = np.empty(most, dtype=np.int64)
     n_chars = np.empty(most, dtype=np.int64)
     marked = np.empty(most, dtype=np.bool_)
-    doc = _fill(data, offsets, table, space, mark, begin, end, n_chars, marked)
+    doc = _fill(data, offsets, table, leads, space, mark, begin, end, n_chars, marked)
     n_lines = int(doc[-1])
     return doc, begin[:n_lines], end[:n_lines], n_chars[:n_lines], marked[:n_lines], n_newlines
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_newlines(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], n_newlines: NDArray[np.int64]
-) -> None:
+def _count_newlines(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    n_newlines = np.zeros(len(offsets) - 1, dtype=np.int64)
     for row in range(len(offsets) - 1):
         count = 0
-        for at in range(offsets[row], offsets[row + 1]):
+        for at in range(np.uint64(offsets[row]), np.uint64(offsets[row + 1])):
             count += data[at] == 10
         n_newlines[row] = count
+    return n_newlines
 
 
 @numba.njit(cache=True, nogil=True)
@@ -93,6 +94,7 @@ def _fill(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     table: NDArray[np.uint8],
+    leads: NDArray[np.uint8],
     space: int,
     mark: int,
     begin: NDArray[np.int64],
@@ -103,27 +105,16 @@ def _fill(
     doc = np.zeros(len(offsets), dtype=np.int64)
     line = 0
     for row in range(len(offsets) - 1):
-        at, stop = offsets[row], offsets[row + 1]
-        start, count, blank, last = at, 0, True, np.int64(0)
-        while at <= stop:
-            byte = data[np.uint64(at)] if at < stop else NEWLINE
-            if byte == NEWLINE:
-                if not blank:
-                    begin[line] = start
-                    end[line] = at
-                    n_chars[line] = count
-                    marked[line] = (table[last] & mark) != 0
-                    line += 1
-                at += 1
-                start, count, blank = at, 0, True
-                continue
-            if byte < 0x80:
-                last, size = np.int64(byte), 1
-            else:
-                last, size = decode(data, at, stop)
-            if blank and not table[np.uint64(last)] & space:
-                blank = False
-            count += 1
-            at += size
+        start, stop = offsets[row], offsets[row + 1]
+        while start <= stop:
+            at = find_byte(data, start, stop, 10)
+            if after_kind(data, start, at, table, leads, space) < at:
+                last, _ = decode(data, last_start(data, start, at), at)
+                begin[line] = start
+                end[line] = at
+                n_chars[line] = n_code_points(data, start, at)
+                marked[line] = (table[np.uint64(last)] & mark) != 0
+                line += 1
+            start = at + 1
         doc[row + 1] = line
     return doc

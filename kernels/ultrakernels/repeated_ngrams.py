@@ -13,8 +13,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ultrakernels.top_ngrams import _capacity, _find_key, _find_word
-
 COLUMNS: Final = ("first", "longest", "covered", "repeated", "all")
 """Characters of the most frequent n-gram times its occurrences: of equally frequent ones of the first
 (0) and of the longest (1); of the words that lie in an n-gram that occurs twice or more (2); of all
@@ -124,3 +122,59 @@ def repeated_ngrams(
                 elif times == best:
                     found[row, n - 2, 1] = max(found[row, n - 2, 1], size * times)
     return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _capacity(n_items: int) -> int:
+    """A power of two that is at most two thirds full."""
+    size = 4
+    while size * 2 < n_items * 3:
+        size *= 2
+    return size
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _mix(x: np.uint64) -> np.uint64:
+    x = (x ^ (x >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return x ^ (x >> np.uint64(32))
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_key(slots: NDArray[np.int32], mask: int, keys: NDArray[np.uint64], i: int) -> int:
+    """The first position with the key of position i, which is i itself if the key is new."""
+    slot = np.int64(_mix(keys[i]) & np.uint64(mask))
+    while slots[slot] >= 0:
+        if keys[slots[slot]] == keys[i]:
+            return int(slots[slot])
+        slot = (slot + 1) & mask
+    slots[slot] = i
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_word(
+    slots: NDArray[np.int32],
+    mask: int,
+    joined: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    n_bytes: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    first: int,
+    i: int,
+) -> int:
+    """The first position of word i of the document that begins at word `first`."""
+    mine = first + i
+    slot = np.int64(_mix(hashes[mine]) & np.uint64(mask))
+    while slots[slot] >= 0:
+        other = first + slots[slot]
+        if hashes[other] == hashes[mine] and n_bytes[other] == n_bytes[mine]:
+            same = True
+            for k in range(n_bytes[mine]):
+                if joined[begin[other] + k] != joined[begin[mine] + k]:
+                    same = False
+                    break
+            if same:
+                return int(slots[slot])
+        slot = (slot + 1) & mask
+    slots[slot] = i
+    return i

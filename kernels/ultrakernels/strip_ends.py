@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ultrakernels.utf8 import decode
+from ultrakernels.utf8 import after_kind, before_kind
 
 Ends = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -16,6 +16,7 @@ def reference(
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
     table: NDArray[np.uint8],
+    leads: NDArray[np.uint8],
     space: int,
 ) -> Ends:
     """See `strip_ends`; `table` and `space` are what `str.strip` knows already."""
@@ -33,26 +34,13 @@ def strip_ends(
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
     table: NDArray[np.uint8],
+    leads: NDArray[np.uint8],
     space: int,
 ) -> Ends:
     """(start int64[n], stop int64[n]) of the texts data[begin:end]; white space is empty, at its end."""
     start = np.empty(len(begin), dtype=np.int64)
     stop = np.empty(len(begin), dtype=np.int64)
     for row in range(len(begin)):
-        first, last = begin[row], end[row]
-        while first < last:
-            code, size = decode(data, first, last)
-            if not table[code] & space:
-                break
-            first += size
-        while last > first:
-            at = last - 1
-            while at > first and (data[at] & 0xC0) == 0x80:
-                at -= 1
-            code, size = decode(data, at, last)
-            if not table[code] & space:
-                break
-            last = at
-        start[row] = first
-        stop[row] = last
+        start[row] = after_kind(data, begin[row], end[row], table, leads, space)
+        stop[row] = before_kind(data, start[row], end[row], table, leads, space)
     return start, stop

@@ -13,6 +13,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ultrakernels.wide import same_span
+
+COUNTERS = 8
+"""Counters per n-gram."""
+FULL = 255
+"""What a counter says of so many and more."""
+FACTOR = np.uint64(0xC2B2AE3D27D4EB4F)
+
 
 def reference(
     joined: NDArray[np.uint8],
@@ -51,46 +59,47 @@ def top_ngrams(
 ) -> NDArray[np.int64]:
     """Characters covered, int64[n_docs, max_n - 1], column n - 2 for n-grams; 0 for fewer words.
 
-    Exact: words are told apart by their bytes, n-grams by the number of their first n - 1 words
-    and of their last one. Linear in the number of words for each n.
+    Each n-gram adds one to a counter that it shares with few others, so no n-gram is more frequent
+    than its counter says. Where the first of the fullest counter is as frequent as that, it is the
+    answer; if not, those whose counters may hold a more frequent one are counted by themselves,
+    told apart by their bytes. Linear in the number of words for each n.
     """
     n_docs = len(doc) - 1
     top = np.zeros((n_docs, max_n - 1), dtype=np.int64)
     most = 0
     for row in range(n_docs):
         most = max(most, doc[row + 1] - doc[row])
-    slots = np.empty(_capacity(most), dtype=np.int32)
-    word_id = np.empty(most, dtype=np.int32)
-    gram_id = np.empty(most, dtype=np.int32)
     keys = np.empty(most, dtype=np.uint64)
-    count = np.empty(most, dtype=np.int32)
+    counters = np.empty(_capacity(most * COUNTERS), dtype=np.uint8)
+    slots = np.empty(_capacity(most * 2), dtype=np.int32)
+    counts = np.empty(len(slots), dtype=np.int32)
     for row in range(n_docs):
         first = doc[row]
         n_words = doc[row + 1] - first
-        if n_words < 2:
-            continue
-        mask = _capacity(n_words) - 1
-        slots[: mask + 1] = -1
-        for i in range(n_words):
-            word_id[i] = _find_word(slots, mask, joined, begin, n_bytes, hashes, first, i)
-        gram_id[:n_words] = word_id[:n_words]
+        keys[:n_words] = hashes[first : first + n_words]
         for n in range(2, max_n + 1):
             n_grams = n_words - n + 1
             if n_grams <= 0:
                 break
-            slots[: mask + 1] = -1
-            best, best_at = 0, 0
-            # gram_id[i] of n - 1 words is read once, just before it becomes the one of n words.
             for i in range(n_grams):
-                keys[i] = np.uint64(gram_id[i]) << np.uint64(32) | np.uint64(word_id[i + n - 1])
-                found = _find_key(slots, mask, keys, i)
-                gram_id[i] = found
-                if found == i:
-                    count[i] = 0
-                count[found] += 1
-            for i in range(n_grams):
-                if gram_id[i] == i and count[i] > best:
-                    best, best_at = count[i], i
+                keys[i] = keys[i] * FACTOR + hashes[first + i + n - 1]
+            size = _capacity(n_grams * COUNTERS)
+            fullest = _fill(keys, n_grams, counters, size)
+            best, best_at = 1, 0
+            if fullest > 1:
+                mask = np.uint64(size - 1)
+                at = 0
+                while counters[_mix(keys[at]) & mask] != fullest:
+                    at += 1
+                best, best_at = 0, at
+                for i in range(at, n_grams):
+                    if keys[i] == keys[at]:
+                        best += _same(joined, begin, n_bytes, first + at, first + i, n)
+                if best < fullest or fullest == FULL:
+                    best, best_at = _exact(
+                        joined, begin, n_bytes, first, n, keys, n_grams, counters, mask,
+                        max(2, min(best, FULL)), slots, counts,
+                    )  # fmt: skip
             length = n - 1
             for i in range(first + best_at, first + best_at + n):
                 length += n_chars[i]
@@ -99,56 +108,93 @@ def top_ngrams(
 
 
 @numba.njit(cache=True, nogil=True)
+def _fill(keys: NDArray[np.uint64], n_grams: int, counters: NDArray[np.uint8], size: int) -> int:
+    """Counts all keys in the first `size` counters, up to FULL each; the most that one says."""
+    counters[:size] = 0
+    mask = np.uint64(size - 1)
+    fullest = np.uint8(0)
+    for i in range(n_grams):
+        at = _mix(keys[i]) & mask
+        count = counters[at] + np.uint8(counters[at] != FULL)
+        counters[at] = count
+        fullest = max(fullest, count)
+    return int(fullest)
+
+
+@numba.njit(cache=True, nogil=True)
+def _exact(
+    joined: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    n_bytes: NDArray[np.int32],
+    first: int,
+    n: int,
+    keys: NDArray[np.uint64],
+    n_grams: int,
+    counters: NDArray[np.uint8],
+    mask: np.uint64,
+    least: int,
+    slots: NDArray[np.int32],
+    counts: NDArray[np.int32],
+) -> tuple[int, int]:
+    """(count, place) of the most frequent n-gram among those whose counter is `least` or more.
+
+    One that occurs once is the first of all, whatever its counter says.
+    """
+    n_likely = 0
+    for i in range(n_grams):
+        n_likely += counters[_mix(keys[i]) & mask] >= least
+    within = np.uint64(_capacity(n_likely * 2) - 1)
+    slots[: np.int64(within) + 1] = -1
+    best, best_at = 1, 0
+    for i in range(n_grams):
+        mixed = _mix(keys[i])
+        if counters[mixed & mask] < least:
+            continue
+        slot = (mixed >> np.uint64(32)) & within
+        while slots[slot] >= 0:
+            other = slots[slot]
+            if keys[other] == keys[i] and _same(
+                joined, begin, n_bytes, first + other, first + i, n
+            ):
+                break
+            slot = (slot + np.uint64(1)) & within
+        if slots[slot] < 0:
+            slots[slot] = i
+            counts[slot] = 0
+        counts[slot] += 1
+        if counts[slot] > best or (counts[slot] == best > 1 and slots[slot] < best_at):
+            best, best_at = counts[slot], slots[slot]
+    return best, best_at
+
+
+@numba.njit(cache=True, nogil=True)
 def _capacity(n_items: int) -> int:
-    """A power of two that is at most two thirds full."""
-    size = 4
-    while size * 2 < n_items * 3:
+    """The least power of two, at least 8, that is no less."""
+    size = 8
+    while size < n_items:
         size *= 2
     return size
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _mix(x: np.uint64) -> np.uint64:
     x = (x ^ (x >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return x ^ (x >> np.uint64(32))
 
 
 @numba.njit(cache=True, nogil=True)
-def _find_key(slots: NDArray[np.int32], mask: int, keys: NDArray[np.uint64], i: int) -> int:
-    """The first position with the key of position i, which is i itself if the key is new."""
-    slot = np.int64(_mix(keys[i]) & np.uint64(mask))
-    while slots[slot] >= 0:
-        if keys[slots[slot]] == keys[i]:
-            return int(slots[slot])
-        slot = (slot + 1) & mask
-    slots[slot] = i
-    return i
-
-
-@numba.njit(cache=True, nogil=True)
-def _find_word(
-    slots: NDArray[np.int32],
-    mask: int,
+def _same(
     joined: NDArray[np.uint8],
     begin: NDArray[np.int64],
     n_bytes: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    first: int,
-    i: int,
-) -> int:
-    """The first position of word i of the document that begins at word `first`."""
-    mine = first + i
-    slot = np.int64(_mix(hashes[mine]) & np.uint64(mask))
-    while slots[slot] >= 0:
-        other = first + slots[slot]
-        if hashes[other] == hashes[mine] and n_bytes[other] == n_bytes[mine]:
-            same = True
-            for k in range(n_bytes[mine]):
-                if joined[begin[other] + k] != joined[begin[mine] + k]:
-                    same = False
-                    break
-            if same:
-                return int(slots[slot])
-        slot = (slot + 1) & mask
-    slots[slot] = i
-    return i
+    left: int,
+    right: int,
+    n: int,
+) -> bool:
+    """Whether the n words from word `left` on are those from word `right` on."""
+    size = 0
+    for k in range(n):
+        if n_bytes[left + k] != n_bytes[right + k]:
+            return False
+        size += n_bytes[left + k]
+    return same_span(joined, begin[left], begin[right], size)

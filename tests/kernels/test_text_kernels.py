@@ -6,7 +6,10 @@ import itertools
 import random
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ultrakernels import (
     duplicate_ngrams,
     duplicate_spans,
@@ -19,6 +22,7 @@ from ultrakernels import (
     split_words,
     strip_ends,
     top_ngrams,
+    wide,
     word_breaks,
 )
 
@@ -68,8 +72,6 @@ def text(request: pytest.FixtureRequest) -> Utf8:
 
 @pytest.fixture
 def words(text: Utf8) -> Words:
-    import pyarrow as pa
-
     rows = [text.data[a:b].tobytes().decode() for a, b in itertools.pairwise(text.offsets)]
     return whitespace_words(pa.array(rows))
 
@@ -153,8 +155,6 @@ def test_equal_hashes_are_not_taken_for_equal_words(words: Words) -> None:
 
 
 def test_ngrams_of_words_longer_than_the_table_of_powers() -> None:
-    import pyarrow as pa
-
     long = "x" * 3000
     words = whitespace_words(pa.array([f"{long} b {long} b {long} b", f"a{long} {long}a " * 3]))
     arguments = (*tokens(words), np.array([2, 3]))
@@ -173,19 +173,20 @@ def test_newline_spans_and_what_repeats_in_them(text: Utf8) -> None:
 
 def test_strip_ends(text: Utf8) -> None:
     spans = (text.offsets[:-1], text.offsets[1:])
-    arguments = (text.data, *spans, characters.table(), characters.SPACE)
+    arguments = (text.data, *spans, characters.table(), characters.leads(), characters.SPACE)
     same(strip_ends.strip_ends(*arguments), strip_ends.reference(*arguments))
 
 
 def test_line_marks(text: Utf8) -> None:
-    table = characters.table()
-    arguments = (text.data, text.offsets, table, characters.SPACE, characters.LINE_BREAK)
+    classes = (characters.table(), characters.leads(), characters.SPACE, characters.LINE_BREAK)
+    arguments = (text.data, text.offsets, *classes)
     same(line_marks.line_marks(*arguments), line_marks.reference(*arguments))
 
 
 def test_nonblank_lines(text: Utf8) -> None:
     table = characters.marked([".", "。", "😀"])
-    arguments = (text.data, text.offsets, table, characters.SPACE, characters.MARKED)
+    classes = (table, characters.leads(), characters.SPACE, characters.MARKED)
+    arguments = (text.data, text.offsets, *classes)
     same(nonblank_lines.nonblank_lines(*arguments), nonblank_lines.reference(*arguments))
 
 
@@ -207,5 +208,51 @@ def test_bytes_that_are_not_utf8_stay_inside_the_buffer() -> None:
     (doc, n_bytes, joined), _ = split_words.split_words(data, offsets, table, characters.SPACE)
     assert np.diff(doc).tolist() == [1, 1, 2, 1, 2]
     assert n_bytes.sum() == len(joined) == len(data) - 2
-    marks = line_marks.line_marks(data, offsets, table, characters.SPACE, characters.LINE_BREAK)
+    classes = (table, characters.leads(), characters.SPACE, characters.LINE_BREAK)
+    marks = line_marks.line_marks(data, offsets, *classes)
     assert marks[:, 0].tolist() == [1] * 5
+
+
+@given(st.lists(st.sampled_from(["a", "b", "ab", "文"]), max_size=60), st.integers(0, 2**64 - 1))
+def test_most_frequent_ngrams_with_ties_and_shared_counters(drawn: list[str], odd: int) -> None:
+    words = whitespace_words(pa.array([" ".join(drawn), " ".join(drawn[::-1])]))
+    for hashes in (words.hashes, words.hashes % np.uint64(2), words.hashes ^ np.uint64(odd)):
+        arguments = (*tokens(words)[:4], hashes, words.doc, 4)
+        same(top_ngrams.top_ngrams(*arguments), top_ngrams.reference(*arguments))
+
+
+def test_ngrams_that_fill_their_counters() -> None:
+    most = top_ngrams.FULL
+    for first, second in ((most, most), (most - 1, most), (most + 2, most + 1), (600, 601)):
+        text = "a b x " * first + "c d y " * second + "a b " + "e f z " * most
+        words = whitespace_words(pa.array([text]))
+        arguments = (*tokens(words), 4)
+        same(top_ngrams.top_ngrams(*arguments), top_ngrams.reference(*arguments))
+
+
+@given(st.binary(max_size=70), st.integers(0, 9), st.integers(0, 255))
+def test_eight_bytes_at_a_time(raw: bytes, start: int, byte: int) -> None:
+    data = np.frombuffer(raw + raw + bytes([byte]), dtype=np.uint8)
+    stop = max(start, len(raw))
+    found = (raw + raw + bytes([byte])).find(bytes([byte]), start, stop)
+    assert wide.find_byte(data, start, stop, byte) == (stop if found < 0 else found)
+    begins = sum(value & 0xC0 != 0x80 for value in data[start:stop])
+    assert wide.n_code_points(data, start, stop) == begins
+    if start < len(raw):
+        n_bytes, again = len(raw) - start, start + len(raw)
+        assert wide.same_span(data, start, again, n_bytes)
+        assert wide.hash_span(data, start, len(raw)) == wide.hash_span(data, again, 2 * len(raw))
+        for place in range(n_bytes):
+            other = data.copy()
+            other[again + place] ^= 1 + byte % 255
+            assert not wide.same_span(other, start, again, n_bytes)
+
+
+def test_classes_of_what_a_byte_may_begin() -> None:
+    table = characters.table()
+    expected = np.zeros(256, dtype=np.uint8)
+    for code in [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]:
+        expected[chr(code).encode()[0]] |= table[code]
+    # surrogates, which UTF-8 has not, would begin with 0xED
+    assert (characters.leads() | expected == characters.leads()).all()
+    assert np.flatnonzero(characters.leads() != expected).tolist() in ([], [0xED])

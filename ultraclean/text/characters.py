@@ -72,6 +72,33 @@ def table() -> NDArray[np.uint8]:
     return classes
 
 
+def leads_of(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8[256]: the union of the classes of the code points whose UTF-8 begins with each byte.
+
+    Nine in ten bytes are no white space and begin none, so kernels need not decode what follows.
+    """
+    leads = np.zeros(256, dtype=np.uint8)
+    leads[:0x80] = classes[:0x80]
+    for first, last, n_bits, least in (
+        (0xC0, 0xE0, 6, 0x80),
+        (0xE0, 0xF0, 12, 0x800),
+        (0xF0, 0xF5, 18, 0x10000),
+    ):
+        for lead in range(first, last):
+            begin = (lead - first) << n_bits
+            codes = classes[max(begin, least) : begin + (1 << n_bits)]
+            leads[lead] = np.bitwise_or.reduce(codes, initial=0)
+    return leads
+
+
+@functools.cache
+def leads() -> NDArray[np.uint8]:
+    """`leads_of` the table."""
+    found = leads_of(table())
+    found.setflags(write=False)
+    return found
+
+
 @functools.cache
 def _marked(chars: frozenset[str]) -> NDArray[np.uint8]:
     classes = table().copy()

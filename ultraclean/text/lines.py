@@ -40,7 +40,8 @@ def repeated_paragraphs(column: pa.Array) -> Repeats:
 
     text = utf8(column)
     start, stop = strip_ends(
-        text.data, text.offsets[:-1], text.offsets[1:], characters.table(), characters.SPACE
+        *(text.data, text.offsets[:-1], text.offsets[1:]),
+        *(characters.table(), characters.leads(), characters.SPACE),
     )
     return _repeats(text.data, *newline_spans(text.data, start, stop, 2))
 
@@ -139,7 +140,9 @@ def _bare(
 ) -> Lines:
     from ultrakernels.strip_ends import strip_ends
 
-    begin, end = strip_ends(data, begin, end, characters.table(), characters.SPACE)
+    begin, end = strip_ends(
+        data, begin, end, characters.table(), characters.leads(), characters.SPACE
+    )
     filled = end > begin
     counts = np.zeros(len(doc), dtype=np.int64)
     np.cumsum(_sums(doc, filled), out=counts[1:])
@@ -155,6 +158,7 @@ def line_marks(column: pa.Array) -> dict[str, NDArray[np.int64]]:
         text.data,
         text.offsets,
         characters.table(),
+        characters.leads(),
         characters.SPACE,
         characters.LINE_BREAK,
     )
@@ -191,6 +195,7 @@ class NonblankLines:
             text.data,
             text.offsets,
             characters.marked(self.ends),
+            characters.leads(),
             characters.SPACE,
             characters.MARKED,
         )
