@@ -61,6 +61,11 @@ class Piece:
     ranges: tuple[tuple[str, int, int], ...] = ()
     """(file of a step, first byte, byte after the last): one Arrow stream each."""
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the ranges, as they are stored."""
+        return sum(stop - start for _, start, stop in self.ranges)
+
     def read(self, columns: Sequence[str] | None = None) -> pa.Table | None:
         """The rows as one table; None if there are none."""
         tables = []

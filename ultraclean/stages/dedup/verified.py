@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -359,10 +359,16 @@ def _lists(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.uint6
 
 
 def _rounds(sketches: Sketches, threshold: float, name: str, blocks: list[Piece]) -> list[Piece]:
-    """One component in blocks along its order -> its rows with their verdicts."""
+    """One component in blocks along its order -> its rows with their verdicts.
+
+    What a sweep leaves of the blocks is packed to the size of the largest again, so that rounds end
+    sooner the more is dropped.
+    """
     done: list[Piece] = []
-    for number in range(len(blocks)):
-        first, *rest = blocks[number:]
+    most = max((block.n_bytes for block in blocks), default=0)
+    number = 0
+    while blocks:
+        first, *rest = blocks
         keeps, drops = sketches.step(
             f"{name}-decide-{number}",
             functools.partial(decide, threshold),
@@ -371,18 +377,31 @@ def _rounds(sketches: Sketches, threshold: float, name: str, blocks: list[Piece]
             n_partitions=2,
         )
         done += [keeps, drops]
-        compare = functools.partial(sweep, threshold, keeps)
-        swept = [
-            sketches.step(
-                f"{name}-sweep-{number}", compare, inputs=[Block(i, block) for i, block in enumerate(rest)],
-                by=functools.partial(block_partition, len(rest)), n_partitions=len(rest) + 1,
+        blocks = []
+        if rest:
+            *left, gone = sketches.step(
+                f"{name}-sweep-{number}",
+                functools.partial(sweep, threshold, keeps),
+                inputs=[Block(i, block) for i, block in enumerate(rest)],
+                by=functools.partial(block_partition, len(rest)),
+                n_partitions=len(rest) + 1,
             )
-        ] if rest else []  # fmt: skip
-        if swept:
-            *left, gone = swept[0]
-            blocks[number + 1 :] = left
             done.append(gone)
+            blocks = _together(left, most)
+        number += 1
     return done
+
+
+def _together(blocks: list[Piece], most: int) -> list[Piece]:
+    """The blocks in their order, neighbours as one where they have `most` bytes or fewer."""
+    packed: list[Piece] = []
+    for block in blocks:
+        if packed and packed[-1].n_bytes + block.n_bytes <= most:
+            n_rows = packed[-1].n_rows + block.n_rows
+            packed[-1] = replace(packed[-1], n_rows=n_rows, ranges=packed[-1].ranges + block.ranges)
+        elif block.n_rows:
+            packed.append(block)
+    return packed
 
 
 @dataclass(frozen=True)
