@@ -14,7 +14,8 @@ from typing import Any, Final
 import numba
 import numpy as np
 
-from ultrakernels.utf8 import decode
+from ultrakernels.utf8 import decode, last_start
+from ultrakernels.wide import n_code_points
 
 SPACE: Final = 1
 DIGIT: Final = 2
@@ -41,11 +42,14 @@ PHRASES: Final = (
 _CAUSE_OF_PHRASE: Final = np.array([LOREM_IPSUM, JAVASCRIPT] + [POLICY] * 6)
 _TEXT: Final = np.frombuffer(b"".join(PHRASES), dtype=np.uint8)
 _ENDS: Final = np.cumsum([0, *map(len, PHRASES)])
-_SECOND: Final = np.zeros(256, dtype=np.uint8)
-"""The letter that must follow a letter with which a phrase begins, in lower case; 0 where none begins."""
-for _phrase_of in PHRASES:
-    assert _SECOND[_phrase_of[0]] in (0, _phrase_of[1])
-    _SECOND[[_phrase_of[0], _phrase_of[0] - 32]] = _phrase_of[1]
+_RARE: Final = b"mvk"
+"""One of them is in every phrase; of English letters they are one in 24."""
+_RARE_AT: Final = np.array([min(one.index(c) for c in _RARE if c in one) for one in PHRASES])
+_LETTER: Final = np.zeros(256, dtype=np.uint8)
+"""A rare letter in lower case, `{` as it is, 0 for all other bytes."""
+for _letter in _RARE:
+    _LETTER[[_letter, _letter - 32]] = _letter
+_LETTER[ord("{")] = ord("{")
 _EDIT: Final = np.frombuffer(b"edit]", dtype=np.uint8)
 _NEEDED: Final = np.frombuffer(b"citation needed]", dtype=np.uint8)
 
@@ -90,27 +94,44 @@ def _phrase(data: Any, start: Any, stop: Any, wanted: Any) -> Any:
     """The first cause in order whose phrase data[start:stop] holds, N_CAUSES if none."""
     found = N_CAUSES
     for at in range(start, stop):
-        byte = data[at]
-        if byte == 123:
+        letter = _LETTER[np.uint64(data[np.uint64(at)])]
+        if letter == 0:
+            continue
+        if letter == 123:
             if wanted[CURLY_BRACKET]:
                 found = min(found, CURLY_BRACKET)
-        elif _SECOND[byte] and at + 1 < stop and data[at + 1] | 32 == _SECOND[byte]:
-            for i in range(len(_ENDS) - 1):
-                cause = _CAUSE_OF_PHRASE[i]
-                length = _ENDS[i + 1] - _ENDS[i]
-                if cause >= found or not wanted[cause] or stop - at < length:
-                    continue
-                same = True
-                for k in range(length):
-                    low = data[at + k]
-                    if np.uint8(low - np.uint8(65)) < np.uint8(26):
-                        low |= np.uint8(32)
-                    if low != _TEXT[_ENDS[i] + k]:
-                        same = False
-                        break
-                if same:
-                    found = cause
+            continue
+        for i in range(len(_ENDS) - 1):
+            cause = _CAUSE_OF_PHRASE[i]
+            begin = at - _RARE_AT[i]
+            length = _ENDS[i + 1] - _ENDS[i]
+            if _TEXT[_ENDS[i] + _RARE_AT[i]] != letter or cause >= found or not wanted[cause]:
+                continue
+            if begin < start or stop - begin < length:
+                continue
+            same = True
+            for k in range(length):
+                low = data[begin + k]
+                if np.uint8(low - np.uint8(65)) < np.uint8(26):
+                    low |= np.uint8(32)
+                if low != _TEXT[_ENDS[i] + k]:
+                    same = False
+                    break
+            if same:
+                found = cause
     return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _ends(data: Any, start: Any, stop: Any, table: Any) -> Any:
+    """Whether the word ends a sentence, closing marks aside."""
+    while stop > start:
+        at = last_start(data, start, stop)
+        kind = table[np.uint64(decode(data, at, stop)[0])]
+        if not kind & CLOSING:
+            return (kind & TERMINAL) != 0
+        stop = at
+    return False
 
 
 @numba.njit(cache=True, nogil=True)
@@ -149,6 +170,7 @@ def sentence_lines(
     data: Any,
     offsets: Any,
     table: Any,
+    leads: Any,
     wanted: Any,
     max_word_chars: Any,
     min_words: Any,
@@ -157,7 +179,8 @@ def sentence_lines(
 ) -> Any:
     """The kept lines of each document, joined by newlines and stripped, and what was counted.
 
-    `table` uint8[0x110000] has SPACE, DIGIT, LINE_BREAK, TERMINAL, CLOSING; `wanted` bool[N_CAUSES] are
+    `table` uint8[0x110000] has SPACE, DIGIT, LINE_BREAK, TERMINAL, CLOSING; `leads` uint8[256] is the
+    union over the code points that begin with each byte; `wanted` bool[N_CAUSES] are
     the rules that are on; `blank_cause` is what becomes of a line of white space. Returns (bytes,
     offsets int64[n_docs + 1], causes int64[n_docs, N_CAUSES], n_lines int64[n_docs], n_sentences
     int64[n_docs], unsure bool[n_docs]). LOREM_IPSUM and CURLY_BRACKET end the document there; an
@@ -169,6 +192,8 @@ def sentence_lines(
     n_lines = np.zeros(n_docs, dtype=np.int64)
     n_sentences = np.zeros(n_docs, dtype=np.int64)
     unsure = np.zeros(n_docs, dtype=np.bool_)
+    telling = (leads & SPACE) != 0
+    telling[91] = telling[0xE2] = True
     out = np.empty(offsets[n_docs] - offsets[0] + n_docs + 8, dtype=np.uint8)
     to: Any = np.int64(0)
     for doc in range(n_docs):
@@ -178,41 +203,51 @@ def sentence_lines(
         over = False
         while at < stop and not over:
             # the line: its words, and where it begins and ends without white space
-            first, last = stop, at
-            n_words = chars = longest = 0
-            size = 1
-            ended = bracket = False
-            while at < stop and not ended:
-                byte = data[np.uint64(at)]
-                if byte < 0x80:
+            first, last, word = stop, at, at
+            n_words = n_ended = 0
+            bracket = long_word = False
+            last_ended = True
+            while True:
+                while at < stop and not telling[np.uint64(data[np.uint64(at)])]:
+                    at += 1
+                kind, size = np.uint8(SPACE), 0
+                if at < stop:
+                    byte = data[np.uint64(at)]
                     kind, size = table[np.uint64(byte)], 1
-                else:
-                    code, size = decode(data, at, stop)
-                    kind = table[np.uint64(code)]
-                    # the Kelvin sign is a small k to Python's `lower`
-                    unsure[doc] |= code == 0x212A
-                if kind & LINE_BREAK:
-                    ended = True
-                    if byte == 13 and at + 1 < stop and data[at + 1] == 10:
-                        size = 2
-                elif kind & SPACE:
-                    chars = 0
-                else:
-                    if chars == 0:
-                        n_words += 1
-                    chars += 1
-                    bracket |= byte == 91
-                    longest = max(longest, chars)
-                    first = min(first, at)
-                    last = at + size
+                    if byte >= 0x80:
+                        code, size = decode(data, at, stop)
+                        kind = table[np.uint64(code)]
+                        # the Kelvin sign is a small k to Python's `lower`
+                        unsure[doc] |= code == 0x212A
+                    if not kind & SPACE:
+                        bracket |= byte == 91
+                        at += size
+                        continue
+                if at > word:
+                    n_words += 1
+                    first = min(first, word)
+                    last = at
+                    if at - word > max_word_chars and wanted[LONG_WORD]:
+                        long_word |= n_code_points(data, word, at) > max_word_chars
+                    mark = data[np.uint64(at - 1)]
+                    if mark < 0x80 and not table[np.uint64(mark)] & CLOSING:
+                        last_ended = (table[np.uint64(mark)] & TERMINAL) != 0
+                    else:
+                        last_ended = _ends(data, word, at, table)
+                    n_ended += last_ended
+                if kind & LINE_BREAK and byte == 13 and at + 1 < stop and data[at + 1] == 10:
+                    size = 2
                 at += size
+                word = at
+                if kind & LINE_BREAK or at >= stop:
+                    break
             n_lines[doc] += 1
             if n_words == 0:
                 cause = blank_cause
                 first = last = at
             else:
                 cause = np.int64(KEPT)
-                if wanted[LONG_WORD] and longest > max_word_chars:
+                if long_word:
                     cause = np.int64(LONG_WORD)
             # copied first, since citations change what the line ends in
             copied = to
@@ -250,7 +285,10 @@ def sentence_lines(
                         cause = np.int64(found)
             if cause == KEPT:
                 n_kept += 1
-                n_sentences[doc] += _sentences(out, line, to, table)
+                if to - line == last - first:
+                    n_sentences[doc] += max(1, n_ended + (not last_ended))
+                else:
+                    n_sentences[doc] += _sentences(out, line, to, table)
                 continue
             to = copied
             causes[doc, cause] += 1

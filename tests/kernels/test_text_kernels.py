@@ -24,6 +24,7 @@ from ultrakernels import (
     top_ngrams,
     wide,
     word_breaks,
+    word_totals,
 )
 
 from ultraclean.text import characters
@@ -256,3 +257,12 @@ def test_classes_of_what_a_byte_may_begin() -> None:
     # surrogates, which UTF-8 has not, would begin with 0xED
     assert (characters.leads() | expected == characters.leads()).all()
     assert np.flatnonzero(characters.leads() != expected).tolist() in ([], [0xED])
+
+
+def test_totals_of_words(text: Utf8, words: Words) -> None:
+    arguments = (text.data, text.offsets)
+    classes = (characters.table(), characters.leads(), characters.SPACE)
+    same(word_totals.count_words(*arguments, *classes), word_totals.reference_words(*arguments))
+    for kind in (characters.ALPHA, characters.NOT_PUNCTUATION):
+        arguments = (words.doc, words.n_chars, words.classes, kind)
+        same(word_totals.class_totals(*arguments), word_totals.reference_totals(*arguments))

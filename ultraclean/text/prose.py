@@ -36,11 +36,10 @@ def datatrove(batch: Batch, split: Split, stop_words: WordList) -> Measures:
     """As datatrove 0.10.1: words of punctuation alone do not count for number and length of words."""
     words = batch.view("text", split)
     lines = batch.view("text", line_marks)
-    counted = (words.classes & characters.NOT_PUNCTUATION) != 0
-    n_words = words.per_doc(counted.astype(np.int64))
+    n_words, n_chars = words.totals(characters.NOT_PUNCTUATION)
     return {
         "n_words": n_words,
-        "mean_word_chars": ratio(words.per_doc(words.n_chars * counted), n_words),
+        "mean_word_chars": ratio(n_chars, n_words),
         "hash_fraction": ratio(lines["n_hashes"], words.counts),
         "ellipsis_fraction": ratio(lines["n_ellipses"], words.counts),
         "bullet_line_fraction": ratio(lines["n_bullet_lines"], lines["n_lines"]),
@@ -80,7 +79,6 @@ def dolma(batch: Batch, split: Split, stop_words: WordList) -> Measures:
     of no words are 0.
     """
     words = batch.view("text", split)
-    alphabetic = (words.classes & characters.ALPHA) != 0
     n_words = np.maximum(words.counts, 1)
     lines = batch.view("text", plain_lines)
     n_lines = np.diff(lines.doc)
@@ -90,7 +88,7 @@ def dolma(batch: Batch, split: Split, stop_words: WordList) -> Measures:
         "symbol_fraction": _n_with_symbols(words) / n_words,
         "bullet_line_fraction": ratio(lines.n_starting("*", "-"), n_lines),
         "ellipsis_line_fraction": ratio(lines.n_ending("…"), n_lines),
-        "alphabetic_word_fraction": words.per_doc(alphabetic.astype(np.int64)) / n_words,
+        "alphabetic_word_fraction": words.totals(characters.ALPHA)[0] / n_words,
         "n_stop_words": n_listed(words, stop_words, repeats=True),
     }
 
@@ -103,8 +101,7 @@ DIALECTS: Final[dict[str, Callable[[Batch, Split, WordList], Measures]]] = {
 
 
 def _alphabetic(words: Words) -> NDArray[np.float64]:
-    alphabetic = (words.classes & characters.ALPHA) != 0
-    return ratio(words.per_doc(alphabetic.astype(np.int64)), words.counts)
+    return ratio(words.totals(characters.ALPHA)[0], words.counts)
 
 
 def _n_with_symbols(words: Words) -> NDArray[np.int64]:

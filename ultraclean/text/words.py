@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ultraclean.document import Batch
 from ultraclean.text import characters
 from ultraclean.text.buffers import of_strings, utf8
 
@@ -52,6 +53,13 @@ class Words:
         total = np.zeros(len(values) + 1, dtype=np.int64)
         np.cumsum(values, out=total[1:])
         return total[self.doc[1:]] - total[self.doc[:-1]]
+
+    def totals(self, kind: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(words of a class, their characters) per document, int64[n_docs] each."""
+        from ultrakernels.word_totals import class_totals
+
+        words, chars = class_totals(self.doc, self.n_chars, self.classes, kind)
+        return words, chars
 
     def median_chars(self) -> NDArray[np.float64]:
         """Median length of the words of each document; 0 where there are none, float64[n_docs]."""
@@ -95,6 +103,22 @@ def whitespace_words(column: pa.Array) -> Words:
     text = utf8(column)
     split, measured = split_words(text.data, text.offsets, characters.table(), characters.SPACE)
     return _words(*split, measured)
+
+
+def n_whitespace_words(column: pa.Array) -> NDArray[np.int64]:
+    """A view: how many words there are between Unicode white space, int64[n_docs]."""
+    from ultrakernels.word_totals import count_words
+
+    text = utf8(column)
+    classes = (characters.table(), characters.leads(), characters.SPACE)
+    return np.asarray(count_words(text.data, text.offsets, *classes))
+
+
+def n_words(batch: Batch, words: WordSplitter) -> NDArray[np.int64]:
+    """Words of the column `text` of each document, int64[n_docs]; counted alone where that is cheaper."""
+    if words == "whitespace":
+        return batch.view("text", n_whitespace_words)
+    return batch.view("text", SPLITTERS[words]).counts
 
 
 def spacy_words(column: pa.Array) -> Words:

@@ -112,13 +112,21 @@ def test_an_empty_batch(stage: Filter) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", [GopherQuality(), GopherRepetition(), Fineweb(), Length(min_words=1)]
+    ("stage", "view"),
+    [
+        (GopherQuality(), "whitespace_words"),
+        (GopherRepetition(), "whitespace_words"),
+        (Fineweb(), "n_whitespace_words"),
+        (Length(min_words=1), "n_whitespace_words"),
+        (Fineweb(words="spacy"), "spacy_words"),
+        (Length(min_words=1, words="spacy"), "spacy_words"),
+    ],
 )
-def test_stages_share_the_words_of_a_batch(stage: Filter) -> None:
+def test_stages_share_the_words_of_a_batch(stage: Filter, view: str) -> None:
     batch = Batch.of(text=[PROSE * 9])
     stage.open()(batch)
     names = {make.__name__ for _, make in batch._views if hasattr(make, "__name__")}
-    assert "whitespace_words" in names
+    assert view in names
 
 
 def test_gopher_quality_reaches_every_reason() -> None:

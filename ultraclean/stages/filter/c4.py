@@ -65,6 +65,11 @@ def _table() -> NDArray[np.uint8]:
     return table
 
 
+@functools.cache
+def _leads() -> NDArray[np.uint8]:
+    return characters.leads_of(_table())
+
+
 class C4(RuleSet):
     stage: ClassVar[str] = "filter.c4"
     paper: ClassVar[str] = "Raffel et al. 2020 (C4), 2.2; as datatrove, DCLM or dolma"
@@ -156,6 +161,7 @@ class C4(RuleSet):
             text.data,
             text.offsets,
             _table(),
+            _leads(),
             wanted,
             self.max_word_chars or 0,
             self.min_line_words or 0,

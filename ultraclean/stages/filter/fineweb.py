@@ -23,7 +23,6 @@ from ultraclean.stages.filter.rule_set import RuleSet, SplitsWords
 from ultraclean.text.characters import TERMINAL
 from ultraclean.text.lines import NonblankLines
 from ultraclean.text.web import measure
-from ultraclean.text.words import SPLITTERS
 
 
 class Fineweb(SplitsWords, RuleSet):
@@ -69,7 +68,6 @@ class Fineweb(SplitsWords, RuleSet):
         return self
 
     def open(self) -> Callable[[Batch], Decision]:
-        split = SPLITTERS[self.words]
         ends = TERMINAL if self.end_chars is None else frozenset(self.end_chars)
         look = NonblankLines(ends, self.short_line_chars)
         ended = "some_ended_line_fraction" if self.allow_no_ended_line else "ended_line_fraction"
@@ -86,7 +84,7 @@ class Fineweb(SplitsWords, RuleSet):
         ]
 
         def judge(batch: Batch) -> Decision:
-            measured = measure(batch, split, look)
+            measured = measure(batch, self.words, look)
             if self.allow_no_ended_line:
                 share = measured["ended_line_fraction"]
                 measured[ended] = np.where(share == 0, np.nan, share)

@@ -123,7 +123,7 @@ class Fineweb2(SplitsWords):
 
         def judge(batch: Batch) -> Decision:
             repeated = repetition.datatrove(batch, split)
-            lines = web.measure(batch, split, look)
+            lines = web.measure(batch, self.words, look)
             measured = {
                 **prose.datatrove(batch, split, stop_words),
                 **{name: value for name, value in repeated.items() if "paragraph" not in name},

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from ultraclean.document import Batch, n_bytes, n_chars
 from ultraclean.stage import Decision, Rule, at_least, at_most, decide
 from ultraclean.stages.filter.rule_set import SplitsWords
-from ultraclean.text.words import SPLITTERS
+from ultraclean.text.words import n_words
 
 
 def _limit(what: str) -> Any:
@@ -53,7 +53,6 @@ class Length(SplitsWords):
         return self
 
     def open(self) -> Callable[[Batch], Decision]:
-        split = SPLITTERS[self.words]
         # Words cost more than the other two: they are split only where a limit asks for them.
         count_words = self.min_words is not None or self.max_words is not None
         rules = self._rules()
@@ -66,7 +65,7 @@ class Length(SplitsWords):
                 "n_bytes": batch.view("text", n_bytes),
             }
             if count_words:
-                measured["n_words"] = batch.view("text", split).counts
+                measured["n_words"] = n_words(batch, self.words)
             return decide(measured, rules)
 
         return judge
