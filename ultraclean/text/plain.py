@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ultraclean.text import characters
 
 FINAL_SIGMA: Final = "\u03a3"
 """The only letter whose lower case depends on its place in the word."""
@@ -91,7 +92,7 @@ def word_kinds() -> NDArray[np.uint8]:
 
     from ultraclean.text.classifier import CJK
 
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    everything = characters.every()
     kinds = np.full(len(everything), kernel.ALONE, dtype=np.uint8)
     for kind, pattern in ((kernel.WORD, f"[^\\W_{CJK}]+"), (kernel.SPACE, r"\s+")):
         for found in re.finditer(pattern, everything):

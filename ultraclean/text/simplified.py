@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-import sys
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ultraclean.text import characters
 
 if TYPE_CHECKING:
     from ultrakernels.rewrite import Table
@@ -46,7 +47,7 @@ def table() -> Table:
     from datatrove.utils.text import NUMBERS_PATTERN, PUNCTUATION_TRANS
     from ultrakernels import rewrite
 
-    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    every = characters.every()
     digits = set("".join(found[0] for found in NUMBERS_PATTERN.finditer(every)))
     points = {char for char in NUMBERS_PATTERN.pattern if NUMBERS_PATTERN.fullmatch(f"0{char}0")}
     kinds = np.full(len(every), rewrite.COPY, dtype=np.uint8)

@@ -58,8 +58,7 @@ def _table() -> NDArray[np.uint8]:
     from ultrakernels import sentence_lines as kernel
 
     table = characters.table() & np.uint8(characters.SPACE | characters.LINE_BREAK)
-    codes = range(len(table))
-    table[[code for code in codes if chr(code).isdecimal()]] |= np.uint8(kernel.DIGIT)
+    table[characters.those(r"\d+", str.isdecimal)] |= np.uint8(kernel.DIGIT)
     table[[ord(char) for char in characters.TERMINAL]] |= np.uint8(kernel.TERMINAL)
     table[[ord(char) for char in CLOSING]] |= np.uint8(kernel.CLOSING)
     return table
